@@ -1,0 +1,230 @@
+"""Pictures of scenes: geometry against formulas, determinism, no holes."""
+
+import math
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from anybind.errors import UsageError
+from anybind.world.places import FAR
+from anybind.world.render import iter_images, render, render_batch
+from anybind.world.scene import Relation, scene
+from anybind.world.shapes import Floats, Shape, Vector, local_normal, meet
+
+Directions = tuple[Floats, Floats, Floats]
+
+
+def rays(target: npt.NDArray[np.float32], origin: Vector) -> Directions:
+    """Directions from an origin to targets, ``(n, 3)``."""
+    along = target - np.array(origin, np.float32)
+    return along[:, 0], along[:, 1], along[:, 2]
+
+
+def surface_error(shape: Shape, p: npt.NDArray[np.float32], taper: float) -> Floats:
+    """How far points are from the surface, by the shape's equation."""
+    x, y, z = np.abs(p[:, 0]), np.abs(p[:, 1]), p[:, 2]
+    if shape is Shape.BALL:
+        error = np.sqrt((p**2).sum(axis=1)) - 1
+    elif shape is Shape.BOX:
+        error = np.maximum(np.maximum(x, y), np.abs(z)) - 1
+    elif shape is Shape.FRUSTUM:
+        mantle = np.hypot(x, y) - ((taper + 1) / 2 + (taper - 1) / 2 * z)
+        error = np.maximum(mantle, np.abs(z) - 1)
+    else:
+        error = np.hypot(np.hypot(x, y) - 1, z) - taper
+    return np.asarray(error, np.float32)
+
+
+CASES = [
+    (Shape.BALL, 1.0),
+    (Shape.BOX, 1.0),
+    (Shape.FRUSTUM, 1.0),
+    (Shape.FRUSTUM, 0.0),
+    (Shape.FRUSTUM, 0.4),
+    (Shape.FRUSTUM, 2.5),
+    (Shape.TORUS, 0.2),
+]
+
+
+@pytest.mark.parametrize(("shape", "taper"), CASES)
+def test_rays_meet_shapes_on_their_surface_and_first(shape: Shape, taper: float) -> None:
+    """Every hit satisfies the equation, and no point before it is inside; 20 origins each."""
+    generator = np.random.default_rng(3)
+    tolerance = 0.03 if shape is Shape.TORUS else 2e-3
+    for _ in range(20):
+        at = generator.normal(size=3)
+        at *= 5 / np.linalg.norm(at)
+        origin = (float(at[0]), float(at[1]), float(at[2]))
+        d = rays(generator.uniform(-1.3, 1.3, (400, 3)).astype(np.float32), origin)
+        with np.errstate(all="ignore"):
+            t = meet(shape, origin, d, taper)
+        hit = np.isfinite(t)
+        assert 10 < hit.sum()
+        direction = np.stack(d, axis=1)
+        points = np.array(origin, np.float32) + t[hit, None] * direction[hit]
+        assert np.abs(surface_error(shape, points, taper)).max() < tolerance
+        for share in np.linspace(0.5, 0.99, 12):
+            before = np.array(origin, np.float32) + t[hit, None] * share * direction[hit]
+            assert surface_error(shape, before, taper).min() > -tolerance
+        for share in np.linspace(0.5, 1.5, 40):  # what missed never enters the shape
+            passing = np.array(origin, np.float32) + share * direction[~hit]
+            if len(passing):
+                assert surface_error(shape, passing, taper).min() > -3 * tolerance
+
+
+@pytest.mark.parametrize(("shape", "taper"), CASES)
+def test_normals_point_out_of_the_surface(shape: Shape, taper: float) -> None:
+    """A small step along the normal leaves the shape at its own length (gradient of distance)."""
+    generator = np.random.default_rng(4)
+    origin = (2.0, -3.0, 3.5)
+    d = rays(generator.uniform(-0.9, 0.9, (500, 3)).astype(np.float32), origin)
+    with np.errstate(all="ignore"):
+        t = meet(shape, origin, d, taper)
+    hit = np.isfinite(t)
+    points = (np.array(origin, np.float32) + t[:, None] * np.stack(d, axis=1))[hit]
+    normal = np.stack(local_normal(shape, (points[:, 0], points[:, 1], points[:, 2]), taper), 1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    step = surface_error(shape, points + 0.1 * normal, taper)
+    assert np.percentile(step, 5) > 0.05  # edges aside
+    facing = (normal * np.stack(d, axis=1)[hit]).sum(axis=1)
+    assert np.mean(facing < 0) > 0.97
+
+
+def test_rendering_repeats_itself_in_another_process() -> None:
+    """Compared with a new interpreter that renders the same scenes in another order."""
+    code = (
+        "import zlib; from anybind.world.render import render; from anybind.world.scene import "
+        "scene\nfor i in (5, 4, 3): print(zlib.crc32(render(scene(i), 64).image.tobytes()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = [zlib.crc32(render(scene(i), 64).image.tobytes()) for i in (3, 4, 5)]
+    assert [int(line) for line in run.stdout.split()] == here[::-1]
+
+
+def test_batches_and_worker_processes_change_nothing() -> None:
+    """One picture at a time is the reference."""
+    ids = range(20_000_000, 20_000_006)
+    alone = np.stack([render(scene(i), 48).image for i in ids])
+    np.testing.assert_array_equal(render_batch(ids, 48), alone)
+    parts = list(iter_images(ids, 48, workers=2, chunk=4))
+    assert [len(part) for part in parts] == [4, 2]
+    np.testing.assert_array_equal(np.concatenate(parts), alone)
+
+
+def test_a_larger_picture_shows_the_same() -> None:
+    """A 256 px picture averaged down to 64 px, against the 64 px one: equal up to noise."""
+    for i in (0, 9, 33):
+        small = render(scene(i), 64).image.astype(np.float32)
+        large = render(scene(i), 256).image.astype(np.float32)
+        averaged = large.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
+        assert np.abs(averaged - small).mean() < 8
+
+
+def test_objects_have_no_holes() -> None:
+    """A pixel whose eight neighbours all show one object shows it too, at any size."""
+    for i in range(40):
+        for size in (48, 160):
+            mask = render(scene(i), size).mask
+            around = [
+                mask[1 + dy : size - 1 + dy, 1 + dx : size - 1 + dx]
+                for dy in (-1, 0, 1)
+                for dx in (-1, 0, 1)
+                if dx or dy
+            ]
+            inner = mask[1:-1, 1:-1]
+            enclosed = np.all([part == around[0] for part in around], axis=0) & (around[0] > 0)
+            assert np.mean(inner[enclosed] == around[0][enclosed]) > 0.999
+
+
+def test_single_objects_fill_the_share_of_the_picture_that_the_camera_says() -> None:
+    """The larger side of the mask's bounding box, against ``camera.fill``.
+
+    The box around an object that is not a box is a little larger than the object.
+    """
+    shares = []
+    for i in range(150):
+        of = scene(i)
+        if len(of.objects) == 1:
+            rows, columns = np.nonzero(render(of, 96).mask)
+            extent = max(np.ptp(rows), np.ptp(columns)) + 1
+            shares.append(extent / 96 / of.camera.fill)
+    assert 0.85 < np.median(shares) < 1.02
+    assert min(shares) > 0.5
+    assert max(shares) < 1.05
+
+
+def test_relations_are_seen_in_the_picture() -> None:
+    """Mean column of each object's pixels, and mean depth, against the relation's words."""
+    seen = 0
+    for i in range(400):
+        of = scene(i)
+        if of.relation is None:
+            continue
+        seen += 1
+        shown = render(of, 64)
+        (ax, ad), (bx, bd) = (
+            (np.nonzero(shown.mask == k)[1].mean(), shown.depth[shown.mask == k].mean())
+            for k in (1, 2)
+        )
+        if of.relation is Relation.LEFT:
+            assert ax < bx
+        elif of.relation is Relation.RIGHT:
+            assert ax > bx
+        else:
+            assert ad < bd
+    assert seen > 60
+
+
+def test_depth_is_the_distance_to_the_ground_below_and_far_in_the_sky() -> None:
+    """The last row shows ground; a ray's depth there is eye height / fall, from the geometry.
+
+    Depth therefore falls from row to row of visible ground, and its inverse is linear in the row.
+    """
+    checked = 0
+    for i in range(60):
+        of = scene(i)
+        shown = render(of, 64)
+        assert shown.depth.min() > 0
+        assert shown.depth.max() <= FAR
+        column = shown.depth[-8:, 0]
+        if shown.mask[-8:, 0].any() or math.isclose(column[0], FAR) or np.any(np.diff(column) >= 0):
+            continue  # an object or clutter stands here
+        inverse = 1 / column.astype(np.float64)
+        slopes = np.diff(inverse)
+        if np.ptp(slopes) < 1e-3 * slopes.mean():
+            checked += 1
+    assert checked > 30
+
+
+def test_the_colour_is_on_the_object() -> None:
+    """Hue of the object's most saturated pixels is nearest to its own colour's, mostly.
+
+    Judged on red, yellow, green and blue, whose hues lie far apart: 0, 52, 130, 225 degrees.
+    """
+    hues = {"red": 0.0, "yellow": 52.0, "green": 130.0, "blue": 225.0}
+    right = total = 0
+    for i in range(260):
+        of = scene(i)
+        if len(of.objects) > 1 or of.objects[0].colour not in hues:
+            continue
+        shown = render(of, 64)
+        rgb = shown.image[shown.mask == 1].astype(np.float64) / 255
+        spread = np.ptp(rgb, axis=1)
+        r, g, b = rgb[spread >= np.percentile(spread, 60)].mean(axis=0)
+        hue = math.degrees(math.atan2(math.sqrt(3) * (g - b), 2 * r - g - b)) % 360
+        near = min(hues, key=lambda name: abs((hue - hues[name] + 180) % 360 - 180))
+        right += near == of.objects[0].colour
+        total += 1
+    assert total > 40
+    assert right / total > 0.9
+
+
+@pytest.mark.parametrize("size", [0, 8, 100_000])
+def test_sizes_out_of_range_are_refused(size: int) -> None:
+    """The documented range is 16 to 4096."""
+    with pytest.raises(UsageError, match="16 to 4096"):
+        render(scene(0), size)
