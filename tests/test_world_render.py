@@ -16,6 +16,7 @@ from anybind.world.scene import Relation, scene
 from anybind.world.shapes import Floats, Shape, Vector, local_normal, meet
 
 Directions = tuple[Floats, Floats, Floats]
+Numbers = npt.NDArray[np.float32 | np.float64]
 
 
 def rays(target: npt.NDArray[np.float32], origin: Vector) -> Directions:
@@ -24,7 +25,7 @@ def rays(target: npt.NDArray[np.float32], origin: Vector) -> Directions:
     return along[:, 0], along[:, 1], along[:, 2]
 
 
-def surface_error(shape: Shape, p: npt.NDArray[np.float32], taper: float) -> Floats:
+def surface_error(shape: Shape, p: Numbers, taper: float) -> Floats:
     """How far points are from the surface, by the shape's equation."""
     x, y, z = np.abs(p[:, 0]), np.abs(p[:, 1]), p[:, 2]
     if shape is Shape.BALL:
@@ -36,7 +37,7 @@ def surface_error(shape: Shape, p: npt.NDArray[np.float32], taper: float) -> Flo
         error = np.maximum(mantle, np.abs(z) - 1)
     else:
         error = np.hypot(np.hypot(x, y) - 1, z) - taper
-    return np.asarray(error, np.float32)
+    return np.asarray(error).astype(np.float32)
 
 
 CASES = [
@@ -45,16 +46,24 @@ CASES = [
     (Shape.FRUSTUM, 1.0),
     (Shape.FRUSTUM, 0.0),
     (Shape.FRUSTUM, 0.4),
-    (Shape.FRUSTUM, 2.5),
     (Shape.TORUS, 0.2),
 ]
 
 
+RECORDED = {
+    0: (88.0, 89.2, 58.0, 16.36, 3.23),
+    1: (113.1, 113.6, 123.9, 3.93, 2.559),
+    20_000_000: (142.2, 120.7, 129.5, 19.7, 4.314),
+    30_000_001: (223.8, 160.9, 98.4, 13.04, 2.625),
+}
+
+
 @pytest.mark.parametrize(("shape", "taper"), CASES)
 def test_rays_meet_shapes_on_their_surface_and_first(shape: Shape, taper: float) -> None:
-    """Every hit satisfies the equation, and no point before it is inside; 20 origins each."""
+    """Every hit satisfies the equation, and no point before it is inside; 8000 rays each."""
     generator = np.random.default_rng(3)
     tolerance = 0.03 if shape is Shape.TORUS else 2e-3
+    missed = 0  # rays that enter the shape, though none was found to
     for _ in range(20):
         at = generator.normal(size=3)
         at *= 5 / np.linalg.norm(at)
@@ -70,10 +79,11 @@ def test_rays_meet_shapes_on_their_surface_and_first(shape: Shape, taper: float)
         for share in np.linspace(0.5, 0.99, 12):
             before = np.array(origin, np.float32) + t[hit, None] * share * direction[hit]
             assert surface_error(shape, before, taper).min() > -tolerance
-        for share in np.linspace(0.5, 1.5, 40):  # what missed never enters the shape
-            passing = np.array(origin, np.float32) + share * direction[~hit]
-            if len(passing):
-                assert surface_error(shape, passing, taper).min() > -3 * tolerance
+        shares = np.linspace(0.5, 1.5, 40)[:, None, None]
+        passing = np.array(origin, np.float32) + shares * direction[~hit]
+        inside = surface_error(shape, passing.reshape(-1, 3), taper) < -tolerance
+        missed += int(inside.reshape(40, -1).any(axis=0).sum())
+    assert missed <= (8000 // 1000 if shape is Shape.TORUS else 0)  # TORUS_STEPS says why
 
 
 @pytest.mark.parametrize(("shape", "taper"), CASES)
@@ -85,13 +95,26 @@ def test_normals_point_out_of_the_surface(shape: Shape, taper: float) -> None:
     with np.errstate(all="ignore"):
         t = meet(shape, origin, d, taper)
     hit = np.isfinite(t)
-    points = (np.array(origin, np.float32) + t[:, None] * np.stack(d, axis=1))[hit]
-    normal = np.stack(local_normal(shape, (points[:, 0], points[:, 1], points[:, 2]), taper), 1)
+    points = (np.array(origin) + t[:, None] * np.stack(d, axis=1))[hit].astype(np.float32)
+    x, y, z = points.T
+    normal = np.stack(local_normal(shape, (x, y, z), taper), 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     step = surface_error(shape, points + 0.1 * normal, taper)
     assert np.percentile(step, 5) > 0.05  # edges aside
     facing = (normal * np.stack(d, axis=1)[hit]).sum(axis=1)
     assert np.mean(facing < 0) > 0.97
+
+
+def test_pictures_stay_what_they_were_when_the_shipped_weights_were_trained() -> None:
+    """Mean red, green and blue, share of the first object, nearest depth: recorded values.
+
+    Digits that differ between machines are far smaller than the tolerances.
+    """
+    for i, (r, g, b, share, near) in RECORDED.items():
+        shown = render(scene(i), 64)
+        assert shown.image.mean(axis=(0, 1)) == pytest.approx([r, g, b], abs=0.3)
+        assert 100 * np.mean(shown.mask == 1) == pytest.approx(share, abs=0.05)
+        assert shown.depth.min() == pytest.approx(near, rel=1e-3)
 
 
 def test_rendering_repeats_itself_in_another_process() -> None:
@@ -125,10 +148,16 @@ def test_a_larger_picture_shows_the_same() -> None:
 
 
 def test_objects_have_no_holes() -> None:
-    """A pixel whose eight neighbours all show one object shows it too, at any size."""
-    for i in range(40):
+    """A pixel whose eight neighbours all show one solid thing shows it too, at any size.
+
+    Judged on things that one cannot look through anywhere.
+    """
+    solid = {"car", "bus", "duck", "washing machine", "tractor", "elephant", "drum", "volcano"}
+    scenes = [of for of in map(scene, range(300)) if {o.category for o in of.objects} <= solid]
+    assert len(scenes) > 25
+    for of in scenes:
         for size in (48, 160):
-            mask = render(scene(i), size).mask
+            mask = render(of, size).mask
             around = [
                 mask[1 + dy : size - 1 + dy, 1 + dx : size - 1 + dx]
                 for dy in (-1, 0, 1)
@@ -137,7 +166,7 @@ def test_objects_have_no_holes() -> None:
             ]
             inner = mask[1:-1, 1:-1]
             enclosed = np.all([part == around[0] for part in around], axis=0) & (around[0] > 0)
-            assert np.mean(inner[enclosed] == around[0][enclosed]) > 0.999
+            np.testing.assert_array_equal(inner[enclosed], around[0][enclosed])
 
 
 def test_single_objects_fill_the_share_of_the_picture_that_the_camera_says() -> None:
@@ -148,9 +177,9 @@ def test_single_objects_fill_the_share_of_the_picture_that_the_camera_says() -> 
     shares = []
     for i in range(150):
         of = scene(i)
-        if len(of.objects) == 1:
-            rows, columns = np.nonzero(render(of, 96).mask)
-            extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        if of.relation is None:
+            mask = render(of, 96).mask
+            extent = max(np.ptp(np.flatnonzero(mask.any(axis=side))) + 1 for side in (0, 1))
             shares.append(extent / 96 / of.camera.fill)
     assert 0.85 < np.median(shares) < 1.02
     assert min(shares) > 0.5
@@ -166,10 +195,9 @@ def test_relations_are_seen_in_the_picture() -> None:
             continue
         seen += 1
         shown = render(of, 64)
-        (ax, ad), (bx, bd) = (
-            (np.nonzero(shown.mask == k)[1].mean(), shown.depth[shown.mask == k].mean())
-            for k in (1, 2)
-        )
+        columns = np.broadcast_to(np.arange(64), (64, 64))
+        ax, bx = (float(columns[shown.mask == k].mean()) for k in (1, 2))
+        ad, bd = (float(shown.depth[shown.mask == k].mean()) for k in (1, 2))
         if of.relation is Relation.LEFT:
             assert ax < bx
         elif of.relation is Relation.RIGHT:
@@ -209,11 +237,11 @@ def test_the_colour_is_on_the_object() -> None:
     right = total = 0
     for i in range(260):
         of = scene(i)
-        if len(of.objects) > 1 or of.objects[0].colour not in hues:
+        if of.relation is not None or of.objects[0].colour not in hues:
             continue
         shown = render(of, 64)
         rgb = shown.image[shown.mask == 1].astype(np.float64) / 255
-        spread = np.ptp(rgb, axis=1)
+        spread = rgb.max(axis=1) - rgb.min(axis=1)
         r, g, b = rgb[spread >= np.percentile(spread, 60)].mean(axis=0)
         hue = math.degrees(math.atan2(math.sqrt(3) * (g - b), 2 * r - g - b)) % 360
         near = min(hues, key=lambda name: abs((hue - hues[name] + 180) % 360 - 180))

@@ -139,12 +139,14 @@ class Assembly:
             radii: Of the base, along x and y.
             height: From base to top.
             paint: Name of its paint.
-            top: Radius at the top as a share of the base's; 0 makes a cone.
+            top: Radius at the top as a share of the base's; 0 makes a cone, over 1 a funnel.
             turn: As in `ball`.
         """
         centre = (at[0], at[1], at[2] + height / 2)
-        axes = _turned((radii[0], radii[1], height / 2), turn)
-        self.solids.append(Solid(Shape.FRUSTUM, centre, axes, top, paint))
+        wide, up = max(1.0, top), 1.0 if top <= 1 else -1.0  # the wide end is local z = -1
+        axes = _turned((radii[0] * wide, radii[1] * wide, up * height / 2), turn)
+        taper = top if top <= 1 else 1 / top
+        self.solids.append(Solid(Shape.FRUSTUM, centre, axes, taper, paint))
 
     def ring(
         self,

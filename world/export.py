@@ -30,7 +30,7 @@ from .workers import available_cores, map_in_order
 
 JPEG_QUALITY = 90
 ROWS_PER_SHARD = 1000
-CHUNK = 25  # scenes a worker renders between two reports of progress
+CHUNK = 10  # scenes a worker renders between two looks at Ctrl-C and the progress bar
 FEW = 64  # scenes; so few are not worth starting processes for
 MODALITIES = ("image",)  # that can be exported as files
 

@@ -218,6 +218,7 @@ def _dots(rgb: Floats, stream: Stream, n: int, size: float, colour: RGB, rows: i
 
 
 def _snow(view: View, stream: Stream) -> Backdrop:
+    """White ground, pale hills, falling flakes."""
     fog, zenith = _shift((0.86, 0.90, 0.95), stream, 0.03), _shift((0.60, 0.72, 0.86), stream)
     on = _open_air(view, stream, _shift((0.93, 0.95, 0.99), stream, 0.02), fog, zenith, 0.3, 3, 0.1)
     _stand(on, view, _hills(view, stream, 0.05, 0.32, 4.0), _shift((0.72, 0.79, 0.88), stream))
@@ -227,6 +228,7 @@ def _snow(view: View, stream: Stream) -> Backdrop:
 
 
 def _beach(view: View, stream: Stream) -> Backdrop:
+    """Sand, a wavy shore with foam, the sea up to the horizon."""
     sea, sand = _shift((0.10, 0.46, 0.62), stream), _shift((0.91, 0.81, 0.58), stream)
     zenith = _shift((0.30, 0.58, 0.90), stream)
     on = _open_air(view, stream, sand, (0.80, 0.90, 0.95), zenith, 0.35, 0.8, 0.16)
@@ -247,6 +249,7 @@ def _beach(view: View, stream: Stream) -> Backdrop:
 
 
 def _meadow(view: View, stream: Stream) -> Backdrop:
+    """Grass with flowers, green hills, clouds."""
     fog, zenith = (0.80, 0.90, 0.96), _shift((0.32, 0.58, 0.92), stream)
     on = _open_air(view, stream, _shift((0.36, 0.60, 0.20), stream), fog, zenith, 0.45, 0.7, 0.45)
     _stand(on, view, _hills(view, stream, 0.04, 0.2, 4.0), _shift((0.42, 0.60, 0.48), stream))
@@ -258,6 +261,7 @@ def _meadow(view: View, stream: Stream) -> Backdrop:
 
 
 def _city(view: View, stream: Stream) -> Backdrop:
+    """A street with dashes, a paved square, houses with windows."""
     fog, zenith = _shift((0.78, 0.80, 0.83), stream), _shift((0.50, 0.62, 0.78), stream)
     on = _open_air(view, stream, _shift((0.40, 0.40, 0.42), stream), fog, zenith, 0.35, 0.6, 0.2)
     ground = on.ground
@@ -292,6 +296,7 @@ def _city(view: View, stream: Stream) -> Backdrop:
 
 
 def _forest(view: View, stream: Stream) -> Backdrop:
+    """Dark ground before trunks and foliage."""
     fog, leaf = _shift((0.30, 0.40, 0.26), stream), _shift((0.16, 0.28, 0.13), stream)
     on = _open_air(
         view, stream, _shift((0.34, 0.30, 0.17), stream), fog, (0.10, 0.20, 0.10), 0.0, 0.9, 0.6
@@ -322,6 +327,7 @@ def _forest(view: View, stream: Stream) -> Backdrop:
 
 
 def _desert(view: View, stream: Stream) -> Backdrop:
+    """Rippled sand and dunes."""
     sand, fog = _shift((0.85, 0.60, 0.34), stream), _shift((0.96, 0.86, 0.66), stream, 0.03)
     on = _open_air(view, stream, sand, fog, _shift((0.58, 0.70, 0.82), stream), 0.0, 2.2, 0.15)
     ground = on.ground
@@ -336,6 +342,7 @@ def _desert(view: View, stream: Stream) -> Backdrop:
 
 
 def _room(view: View, stream: Stream) -> Backdrop:
+    """A boarded floor, a striped wall, a window."""
     height, width = len(view.v), len(view.u)
     behind = stream.uniform(1.3, 2.6)  # m from the middle of the scene to the wall
     reach = np.float32(behind - view.eye[1]) / view.onward
@@ -374,6 +381,7 @@ def _room(view: View, stream: Stream) -> Backdrop:
 
 
 def _moon(view: View, stream: Stream) -> Backdrop:
+    """Grey ground with craters under a black sky with stars."""
     grey = _shift((0.55, 0.55, 0.57), stream)
     on = _open_air(view, stream, grey, (0.40, 0.40, 0.42), (0.01, 0.01, 0.03), 0.0, 1.2, 0.45)
     ground, top = on.ground, on.ground.first
