@@ -26,3 +26,7 @@ class DownloadError(AnyBindError):
 
 class IndexFolderError(AnyBindError):
     """An index folder is missing, unfinished, damaged, or made by another encoder."""
+
+
+class WriteError(AnyBindError):
+    """A file cannot be written: a full disk, no permission. What was complete is kept."""

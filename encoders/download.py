@@ -28,7 +28,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import DownloadError, UsageError
-from .files import atomic_path, cache_dir, fingerprint, remember_fingerprint
+from ..files import write_atomically
+from .cache import cache_dir, fingerprint, remember_fingerprint
 
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 60.0  # without a byte, before a connection counts as lost
@@ -377,8 +378,8 @@ def _read_record(target: Path) -> _Record | None:
 
 
 def _write_record(target: Path, url: str, sha256: str) -> None:
-    with atomic_path(_beside(target, ".json")) as aside:
-        aside.write_text(json.dumps(asdict(_Record(url=url, sha256=sha256)), indent=1) + "\n")
+    record = json.dumps(asdict(_Record(url=url, sha256=sha256)), indent=1) + "\n"
+    write_atomically(_beside(target, ".json"), record.encode())
 
 
 def _read_announced(part: Path, url: str) -> _Announced | None:

@@ -95,9 +95,13 @@ class Encoder:
         """What this encoder can embed."""
         return tuple(m for m in Modality if getattr(self.config, TOWER_OF[m]) is not None)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """``sha256:...`` of the weights, the configuration and the way media are prepared."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         facts = {
             "config": self.config.to_dict(),
             "weights": fingerprint(self._weights(None)),
@@ -206,9 +210,7 @@ class Encoder:
                 batch = inputs[start : start + step]
                 if modality is Modality.IMAGE:
                     batch = normalise_images(batch)
-                x = torch.from_numpy(batch).to(self.device)
-                if x.is_floating_point():
-                    x = x.to(self.dtype)
+                x = torch.from_numpy(batch).to(self.device)  # towers cast to their precision
                 parts.append(model(modality, x, scaled=scaled or clipped).cpu().numpy())
         vectors = np.concatenate(parts)
         if clipped:

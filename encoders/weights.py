@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from ..errors import UsageError, WeightsError
+from ..files import atomic_path
+from .cache import fingerprint
 from .config import ImageBindConfig, imagebind_huge
-from .files import atomic_path, fingerprint
 from .layouts import (
     NAMES,
     Layout,
@@ -420,7 +421,7 @@ def _write(
     from safetensors.torch import save_file
 
     metadata = {**notes, "config": json.dumps(config.to_dict(), separators=(",", ":"))}
-    with _writing(path) as aside:
+    with atomic_path(path) as aside:
         save_file(state, aside, metadata=metadata)
 
 
@@ -432,18 +433,5 @@ def _write_published(path: Path, state: dict[str, "torch.Tensor"], config: Image
         n = config.text.n_tokens
         mask = torch.full((n, n), -torch.inf).triu(1)  # 0 on and below the diagonal
         published["modality_preprocessors.text.mask"] = mask
-    with _writing(path) as aside:
+    with atomic_path(path) as aside:
         torch.save(published, aside)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """The temporary name to write to; a full disk or a missing folder is a WeightsError."""
-    from safetensors import SafetensorError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as aside:
-            yield aside
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"cannot write weights {path}: {error}") from error

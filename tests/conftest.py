@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,28 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Media that may not be copied into the repository; they lie beside the checkout, or nowhere."""
+    """Media that may not be copied into the repository; they lie beside it, or nowhere."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared (sample media that may not be redistributed)")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--parity-table",
+        action="store_true",
+        help="print the largest difference from the published code that the tests saw",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With ``--parity-table``: what was compared with the published code, and how close it is."""
+    if not terminalreporter.config.getoption("--parity-table"):
+        return
+    parity = sys.modules.get("tests.parity")  # imported by the tests that compare
+    largest = {} if parity is None else dict(sorted(parity.LARGEST.items()))
+    terminalreporter.write_line("\n| compared with the published code | largest | tolerance |")
+    terminalreporter.write_line("| --- | --- | --- |")
+    for what, (difference, tolerance) in largest.items():
+        terminalreporter.write_line(f"| {what} | {difference:.1e} | {tolerance:.0e} |")

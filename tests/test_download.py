@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from anybind.encoders import download, files
+from anybind.encoders import cache, download
 from anybind.encoders.download import PUBLISHED, PublishedFile, fetch, fetch_published
 from anybind.errors import DownloadError, UsageError
 
@@ -380,7 +380,7 @@ def test_the_environment_sets_the_cache_folder(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert files.cache_dir() == Path(expected)
+    assert cache.cache_dir() == Path(expected)
 
 
 @pytest.fixture
@@ -402,22 +402,11 @@ def test_the_fingerprint_of_a_large_file_is_remembered_until_it_changes(
 ) -> None:
     """hashlib gives the expected digests; the second look at the same file hashes nothing."""
     monkeypatch.setenv("ANYBIND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(files, "REMEMBERED_BYTES", 100)
+    monkeypatch.setattr(cache, "REMEMBERED_BYTES", 100)
     path = tmp_path / "w"
     path.write_bytes(BODY)
-    assert files.fingerprint(path) == files.fingerprint(path) == f"sha256:{HASH}"
+    assert cache.fingerprint(path) == cache.fingerprint(path) == f"sha256:{HASH}"
     assert counted_hashing() == 1
     path.write_bytes(BODY[:-1])
-    assert files.fingerprint(path) == f"sha256:{hashlib.sha256(BODY[:-1]).hexdigest()}"
+    assert cache.fingerprint(path) == f"sha256:{hashlib.sha256(BODY[:-1]).hexdigest()}"
     assert counted_hashing() == 2
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    """The block raises after writing half of the new file."""
-    path = tmp_path / "w"
-    path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), files.atomic_path(path) as aside:
-        aside.write_bytes(b"ne")
-        raise RuntimeError
-    assert [p.name for p in tmp_path.iterdir()] == ["w"]
-    assert path.read_bytes() == b"old"

@@ -100,14 +100,15 @@ def test_tokens_after_every_block_are_those_of_the_published_code(
     tower = model.towers[TOWER_OF[modality_of(case)]]
     assert isinstance(tower, TransformerTower)
     taps: list[Tensor] = []
-    hooks = [
-        part.register_forward_hook(lambda _module, _input, output: taps.append(output))
-        for part in (tower.stem, *tower.blocks)
-    ]
+
+    def tap(_module: nn.Module, _input: object, output: Tensor) -> None:
+        taps.append(output)
+
+    hooks = [part.register_forward_hook(tap) for part in (tower.stem, *tower.blocks)]
     model(modality_of(case), batch_of(case))
     for hook in hooks:
         hook.remove()
-    SMALL.compare({f"{case}/tap": torch.stack([tap[0, [0, 1, -1]] for tap in taps])})
+    SMALL.compare({f"{case}/tap": torch.stack([tokens[0, [0, 1, -1]] for tokens in taps])})
 
 
 def test_a_learned_scale_is_cut_at_one_hundred() -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 from anybind.encoders.images import ImagePreprocessor, normalise_images, open_image
 from anybind.errors import MediaError
 
+from .parity import hold
+
 FREE = [
     "rgba_60x300.png",
     "gray_300x201.png",
@@ -34,9 +36,8 @@ def check_parity(path: Path, data: Path) -> None:
     crop = ImagePreprocessor(size=224, reference=True)(path)
     np.testing.assert_array_equal(crop, golden[f"image/{path.name}/crop"])
     pixels = normalise_images(crop[None])
-    np.testing.assert_array_equal(
-        pixels.reshape(-1)[::7], golden[f"image/{path.name}/values"], strict=True
-    )
+    difference = np.abs(pixels.reshape(-1)[::7] - golden[f"image/{path.name}/values"]).max()
+    hold("preprocess: images, values", float(difference), 0.0)
     assert zlib.crc32(pixels.tobytes()) == facts["crc"]
 
 

@@ -62,12 +62,15 @@ def check(model: ImageBind, case: str, cloud: Tensor) -> None:
     features: list[Tensor] = []
     taps: list[Tensor] = []
 
+    def keep(_module: nn.Module, _input: object, output: Tensor) -> None:
+        features.append(output)
+
     def start(_module: nn.Module, _input: object, output: Tensor) -> None:
         seen[f"{case}/groups"] = features[0][0, :4]
         taps.append(torch.stack((tower.cls[0, 0], output[0, 0], output[0, -1])))
 
     hooks = [
-        tower.groups.register_forward_hook(lambda _m, _i, out: features.append(out)),
+        tower.groups.register_forward_hook(keep),
         tower.reduce.register_forward_hook(start),
         *(
             block.register_forward_hook(lambda _m, _i, out: taps.append(out[0, [0, 1, -1]]))

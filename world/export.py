@@ -8,18 +8,16 @@ interrupted export is continued by the same command. Folders remember what they 
 import csv
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UsageError
+from ..files import atomic_path, write_atomically
 from .assembly import WORLD_VERSION
 from .captions import caption
 from .categories import CATEGORY_OF
@@ -81,7 +79,7 @@ def export_webdataset(
     done = limit - sum(len(part) for _, part in missing)
     with tqdm(total=limit, initial=done, unit="scene", disable=not progress) as bar:
         for path, part in missing:
-            with _atomic(path) as file, tarfile.open(fileobj=file, mode="w") as tar:
+            with atomic_path(path) as aside, tarfile.open(aside, "w") as tar:
                 for scene_id in part:
                     picture, text, metadata = next(rendered)
                     _add(tar, f"{scene_id:08d}.jpg", picture)
@@ -135,8 +133,7 @@ def export_files(
     rendered = _iter_files(missing, size, workers)
     with tqdm(total=limit, initial=limit - len(missing), unit="scene", disable=not progress) as bar:
         for i in missing:
-            with _atomic(paths[i]) as file:
-                file.write(next(rendered)[0])
+            write_atomically(paths[i], next(rendered)[0])
             bar.update()
     table = out / "items.csv"
     text = io.StringIO(newline="")
@@ -147,8 +144,7 @@ def export_files(
         first = of.objects[0]
         path = paths[i].relative_to(out).as_posix()
         writer.writerow([i, first.category, first.colour, caption(of), path])
-    with _atomic(table) as file:
-        file.write(text.getvalue().encode())
+    write_atomically(table, text.getvalue().encode())
     return table
 
 
@@ -215,24 +211,7 @@ def _claim(out: Path, settings: Settings) -> None:
         return
     if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise UsageError(f"{out} holds other files; choose an empty or a new folder")
-    with _atomic(note) as file:
-        file.write((json.dumps(wanted, indent=1) + "\n").encode())
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name when the block has ended well, and leaves nothing if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(note, (json.dumps(wanted, indent=1) + "\n").encode())
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

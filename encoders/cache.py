@@ -1,4 +1,4 @@
-"""Files anybind keeps: where they lie, written whole or not at all, and named by their hash.
+"""The cache folder, and the fingerprints of large files that are remembered there.
 
 A fingerprint is ``sha256:`` and 64 hex digits of a file's contents. Hashing a published weight file
 takes many seconds, so that of a large file is remembered in the cache folder for as long as the
@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from ..errors import WriteError
+from ..files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -28,26 +29,6 @@ def cache_dir() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "anybind"
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; renamed to ``path`` when the block succeeds.
-
-    Readers see the old file or the complete new one. The temporary file is removed on failure. The
-    new file may be read by whom the umask lets, also when a library writes it for its owner alone.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.touch()
-        mode = aside.stat().st_mode
-        yield aside
-        aside.chmod(mode)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
@@ -72,11 +53,10 @@ def remember_fingerprint(path: Path, found: str) -> None:
     if path.stat().st_size < REMEMBERED_BYTES:
         return
     note = _note(path)
+    content = json.dumps({"path": str(path.resolve()), "fingerprint": found}) + "\n"
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(note) as aside:
-            aside.write_text(json.dumps({"path": str(path.resolve()), "fingerprint": found}) + "\n")
-    except OSError as error:
+        write_atomically(note, content.encode())
+    except WriteError as error:
         logger.warning("cannot remember the fingerprint of %s: %s", path, error)
 
 

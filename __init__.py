@@ -1,0 +1,80 @@
+"""anybind: any media to one vector, and from there to neighbours.
+
+``import anybind`` is light: neither torch nor FAISS is imported until something is loaded.
+
+>>> import anybind
+>>> anybind.Modality("audio")
+<Modality.AUDIO: 'audio'>
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .encoders.encoder import Encoder, load_encoder
+    from .encoders.media import Frames, Motion, Waveform
+    from .encoders.modality import Modality
+    from .errors import (
+        AnyBindError,
+        DownloadError,
+        IndexFolderError,
+        MediaError,
+        UsageError,
+        WeightsError,
+    )
+    from .index.pipeline import BuildOptions, build_index
+    from .pipeline import AnyBind, Hit, load
+
+_WHERE = {  # public name -> module that defines it, imported when the name is first used
+    "AnyBind": "pipeline",
+    "AnyBindError": "errors",
+    "BuildOptions": "index.pipeline",
+    "DownloadError": "errors",
+    "Encoder": "encoders.encoder",
+    "Frames": "encoders.media",
+    "Hit": "pipeline",
+    "IndexFolderError": "errors",
+    "MediaError": "errors",
+    "Modality": "encoders.modality",
+    "Motion": "encoders.media",
+    "UsageError": "errors",
+    "Waveform": "encoders.media",
+    "WeightsError": "errors",
+    "build_index": "index.pipeline",
+    "load": "pipeline",
+    "load_encoder": "encoders.encoder",
+}
+
+__all__ = [
+    "AnyBind",
+    "AnyBindError",
+    "BuildOptions",
+    "DownloadError",
+    "Encoder",
+    "Frames",
+    "Hit",
+    "IndexFolderError",
+    "MediaError",
+    "Modality",
+    "Motion",
+    "UsageError",
+    "Waveform",
+    "WeightsError",
+    "build_index",
+    "load",
+    "load_encoder",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("anybind")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'anybind' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

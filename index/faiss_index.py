@@ -1,0 +1,84 @@
+"""The few things asked of FAISS; plain ``faiss.read_index`` opens the files written here.
+
+Every index ranks by inner product, and the id of a vector is its row number. Parameters of a search
+travel with the call and never change the index, which many threads share.
+"""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ..encoders.modality import Vectors
+from ..errors import IndexFolderError
+from ..files import writing
+
+Ids = npt.NDArray[np.int64]
+
+MAP = faiss.IO_FLAG_MMAP_IFC  # codes stay in the file and are paged in when searched
+
+
+def make(factory: str, dim: int) -> faiss.Index:
+    """An empty inner-product index from FAISS's factory string."""
+    return faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+
+
+def n_lists(index: faiss.Index) -> int | None:
+    """How many lists an inverted-file index has; None for other kinds."""
+    lists = faiss.try_extract_index_ivf(index)
+    return None if lists is None else lists.nlist
+
+
+def set_nprobe(index: faiss.Index, nprobe: int) -> None:
+    """Store the default of an inverted-file index in it, for readers that know nothing else."""
+    lists = faiss.try_extract_index_ivf(index)
+    if lists is not None:
+        lists.nprobe = nprobe
+
+
+def search(
+    index: faiss.Index, queries: Vectors, k: int, *, nprobe: int | None = None
+) -> tuple[Vectors, Ids]:
+    """Search with the parameters of this call alone; ``nprobe`` is for inverted files."""
+    params = None
+    if nprobe is not None:
+        params = faiss.IVFSearchParameters()
+        params.nprobe = nprobe
+    return index.search(np.ascontiguousarray(queries, np.float32), k, params=params)
+
+
+def save(index: faiss.Index, path: Path) -> None:
+    """Write an index file.
+
+    Raises:
+        IndexFolderError: The disk is full, or the folder cannot be written.
+    """
+    with writing(path):
+        faiss.write_index(index, str(path))
+
+
+def load(path: Path, *, n_bytes: int) -> faiss.Index:
+    """Open an index file without reading its codes.
+
+    Args:
+        path: What :func:`save` wrote.
+        n_bytes: Its size; FAISS itself maps some files that end too early without complaint.
+
+    Raises:
+        IndexFolderError: The file is missing or damaged.
+    """
+    advice = "copy the index folder again or rebuild it with --restart"
+    if not path.is_file():
+        raise IndexFolderError(f"{path} is missing; {advice}")
+    if (size := path.stat().st_size) != n_bytes:
+        raise IndexFolderError(f"{path} has {size} bytes, the manifest says {n_bytes}; {advice}")
+    try:
+        return faiss.read_index(str(path), MAP)
+    except RuntimeError as error:
+        raise IndexFolderError(f"{path} is damaged, FAISS cannot read it; {advice}") from error
+
+
+def is_inner_product(index: faiss.Index) -> bool:
+    """Whether a higher score is nearer."""
+    return bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)

@@ -1,0 +1,132 @@
+"""Tar files in which a sample's files follow one another: ``a.jpg a.txt a.json b.jpg ...``
+
+The key of a sample is the member's path up to the first dot of its file name. Nothing is unpacked:
+pictures are read from where they lie in the archive.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from ...errors import MediaError
+from .base import IMAGE_SUFFIXES, MAX_SIDECAR_BYTES, Place, Sample, clean, count, sample_of
+from .inputs import Found, find_files
+from .tar import Member, iter_members
+
+TAR_SUFFIXES = frozenset({"tar"})
+
+
+class WebDataset:
+    """Tar files as a source.
+
+    Args:
+        found: The tar files.
+        kind: What the user calls this source.
+        description: For people; by default how many files there are.
+    """
+
+    def __init__(self, found: Found, *, kind: str = "webdataset", description: str = "") -> None:
+        self._found = found
+        self.kind = kind
+        self.root = Path(found.root)
+        self.description = description or count(len(found.files), "tar file")
+
+    def files(self) -> Iterable[tuple[str, int]]:
+        """The tar files."""
+        return self._found.files.items()
+
+    def estimate(self) -> int | None:
+        """Samples of the first tar file, scaled by size to all of them."""
+        name, size = next(iter(self._found.files.items()), ("", 0))
+        if not size:
+            return None
+        n_first = sum(1 for _ in self._inputs(name))
+        return round(n_first * sum(self._found.files.values()) / size)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The samples of every tar file; for those passed over, headers alone are read."""
+        for folder, why in self._found.unreadable.items():
+            if start <= 0:
+                yield Sample(key=clean(folder), path=clean(folder), problem=f"the folder: {why}")
+            start -= 1
+        for name in self._found.files:
+            for item in self._inputs(name):
+                if start <= 0:
+                    yield self._sample(name, *item)
+                start -= 1
+
+    def _inputs(self, name: str) -> Iterator[tuple[BinaryIO | None, list[Member] | str]]:
+        """Each sample of one tar file as its members, with the open file; or what broke it."""
+        try:
+            with open(self._found.absolute(name), "rb") as file:
+                group: list[Member] = []
+                problem = ""
+                try:
+                    for member in iter_members(file):
+                        if os.path.basename(member.name).startswith("."):
+                            continue
+                        if group and not _belongs(member, group):
+                            yield file, group
+                            group = []
+                        group.append(member)
+                except MediaError as error:
+                    problem = str(error)
+                if group:
+                    yield file, group
+                if problem:
+                    yield None, problem
+        except OSError as error:
+            yield None, f"the archive cannot be read: {error.strerror or error}"
+
+    def _sample(self, name: str, file: BinaryIO | None, members: list[Member] | str) -> Sample:
+        """What :meth:`_inputs` found, with its caption and fields read."""
+        if file is None or isinstance(members, str):
+            return Sample(key=clean(name), path=clean(name), problem=str(members))
+        key = _split(members[0])[0]
+        parts = {suffix: member for member in members for suffix in [_split(member)[1]]}
+        image = next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
+        image = image or next(
+            (parts[suffix] for suffix in parts if suffix.rpartition(".")[2] in IMAGE_SUFFIXES), None
+        )
+        if image is None:
+            there = ", ".join(f".{suffix}" for suffix in parts)
+            path = clean(f"{name}#{key}")
+            return Sample(key=clean(key), path=path, problem=f"no image among {there}")
+        return sample_of(
+            key=key,
+            path=f"{name}#{image.name}",
+            media=Place(file=self._found.absolute(name), offset=image.offset, size=image.size),
+            caption=_content(file, parts.get("txt")),
+            fields=_content(file, parts.get("json")),
+        )
+
+
+def open_webdataset(inputs: Sequence[str]) -> WebDataset:
+    """Tar files, folders of them, globs and braces.
+
+    Raises:
+        UsageError: There are none.
+    """
+    return WebDataset(find_files(inputs, TAR_SUFFIXES, what="tar files"))
+
+
+def _split(member: Member) -> tuple[str, str]:
+    """A member's key and suffix: ``a/b.seg.png`` is ``a/b`` and ``seg.png``."""
+    folder, slash, base = member.name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def _belongs(member: Member, group: Sequence[Member]) -> bool:
+    """Whether a member continues a sample; a second member of a kind begins the next one."""
+    key, suffix = _split(member)
+    return key == _split(group[0])[0] and all(suffix != _split(other)[1] for other in group)
+
+
+def _content(file: BinaryIO, member: Member | None) -> bytes | None:
+    """The bytes of a text member, or enough of them to see that there are too many."""
+    if member is None:
+        return None
+    file.seek(member.offset)
+    return file.read(min(member.size, MAX_SIDECAR_BYTES + 1))

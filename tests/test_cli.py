@@ -1,0 +1,262 @@
+"""The commands as a person runs them: what is printed where, exit codes, and bad input."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anybind.cli import main
+
+N = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line a failing command says last, with nothing on stdout and no traceback."""
+        assert "Traceback" not in self.err, self.err
+        assert not self.out, self.out
+        return self.err.strip().splitlines()[-1]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> Result:
+    """Run ``anybind`` as its entry point does, in this process, which has torch in memory."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), chdir(cwd or Path.cwd()):
+        code = main([str(argument) for argument in arguments])
+    return Result(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with exported scenes and an index over them, made by the commands themselves."""
+    folder = tmp_path_factory.mktemp("shop")
+    made = run(
+        *("world", "export", "--split", "test", "--limit", str(N)),
+        *("--format", "webdataset", "--out", folder / "tars"),
+    )
+    assert made.code == 0, made.err
+    built = run(
+        *("build", "--source", "webdataset", "--input", folder / "tars" / "{00000..00000}.tar"),
+        *("--out", folder / "index", "--json"),
+    )
+    assert built.code == 0, built.err
+    report = json.loads(built.out)
+    assert (report["input"], report["indexed"], report["corrupt"]) == (N, N, 0)
+    assert report["state"] == "built" and report["encoded"] == N
+    return folder
+
+
+@pytest.fixture
+def picture(shop: Path, tmp_path: Path) -> Path:
+    """The fourth picture of the index, as a file."""
+    with tarfile.open(shop / "tars" / "00000.tar") as tar:
+        name = sorted(n for n in tar.getnames() if n.endswith(".jpg"))[3]
+        tar.extract(name, tmp_path, filter="data")
+    return tmp_path / name
+
+
+def test_building_again_encodes_nothing(shop: Path) -> None:
+    again = run(
+        *("build", "--source", "webdataset", "--input", shop / "tars" / "{00000..00000}.tar"),
+        *("--out", shop / "index", "--json"),
+    )
+    report = json.loads(again.out)
+    assert report["state"] == "already built" and report["encoded"] == 0
+
+
+def test_search_prints_a_table_with_score_caption_and_source(shop: Path, picture: Path) -> None:
+    """A picture of the index stands first, with a cosine of 1 to fp16 rounding."""
+    found = run("search", shop / "index", "--image", picture, "-k", "3")
+    head, first, *rest = found.out.splitlines()
+    assert head.split() == ["score", "id", "caption", "source"]
+    assert first.split()[:2] == ["1.000", "3"]
+    assert first.endswith(f"00000.tar#{picture.name}")
+    assert len(rest) == 2
+
+
+def test_search_json_has_the_documented_shape(shop: Path) -> None:
+    found = run("search", shop / "index", "--text", "a red train on snow", "-k", "2", "--json")
+    answer = json.loads(found.out)
+    assert set(answer) == {"results", "took_ms"}
+    assert [set(hit) for hit in answer["results"]] == [
+        {"id", "score", "key", "caption", "url", "image_path", "width", "height"}
+    ] * 2
+    assert answer["results"][0]["score"] >= answer["results"][1]["score"]
+
+
+def test_search_by_id_equals_search_by_its_picture(shop: Path, picture: Path) -> None:
+    by_id = json.loads(run("search", shop / "index", "--id", "3", "-k", "5", "--json").out)
+    by_image = json.loads(
+        run("search", shop / "index", "--image", picture, "-k", "5", "--json").out
+    )
+    ids = [[hit["id"] for hit in answer["results"]] for answer in (by_id, by_image)]
+    assert ids[0] == ids[1]
+
+
+def test_a_moved_index_still_searches_and_shows(shop: Path, tmp_path: Path, picture: Path) -> None:
+    """The sheet is drawn from the thumbnails inside the folder: six pictures and the query."""
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(shop / "index", moved, symlinks=True)
+    sheet = tmp_path / "sheet.png"
+    found = run("search", moved, "--image", picture, "-k", "5", "--sheet", sheet)
+    assert found.code == 0, found.err
+    with Image.open(sheet) as image:
+        drawn = np.asarray(image.convert("RGB"))
+    with Image.open(picture) as image:
+        query = np.asarray(image.convert("RGB").resize((192, 192))).astype(float)
+    cell = drawn[sheet_top(drawn) :][:192, 12 : 12 + 192].astype(float)
+    assert np.abs(cell - query).mean() < 12
+
+
+def sheet_top(drawn: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
+    """The first row of the query's cell: below the heading, inside the coloured frame."""
+    frame = np.array((214, 84, 24))
+    rows = np.flatnonzero((drawn[:, 12 + 96] == frame).all(-1))
+    return int(rows[0]) + 4
+
+
+def test_info_and_verify_tell_what_the_folder_holds(shop: Path) -> None:
+    facts = json.loads(run("info", shop / "index", "--json").out)
+    assert facts["indexed"] == N and facts["encoder"] == "imagebind-mini"
+    checked = run("verify", shop / "index", "--json")
+    assert checked.code == 0
+    assert json.loads(checked.out)["problems"] == []
+
+
+def test_verify_finds_a_changed_byte(shop: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(shop / "index", damaged, symlinks=True)
+    shard = damaged / "img_emb" / "img_emb_0000.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    checked = run("verify", damaged)
+    assert checked.code == 1
+    assert "img_emb_0000.npy" in checked.out
+
+
+def test_embed_writes_rows_in_the_order_given(tmp_path: Path, picture: Path) -> None:
+    """The reference embeds each alone."""
+    out = tmp_path / "rows.npy"
+    made = run("embed", "--text", "a dog", "--image", picture, "--text", "a cat", "--out", out)
+    assert made.code == 0, made.err
+    alone = json.loads(run("embed", "--text", "a cat", "--json").out)["embeddings"][0]
+    rows = np.load(out)
+    assert rows.shape == (3, 256) and rows.dtype == np.float32
+    np.testing.assert_allclose(rows[2], alone["embedding"], atol=1e-6)
+
+
+def test_world_render_draws_a_sheet(tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    assert run("world", "render", "--ids", "0:6", "--size", "96", "--out", out).code == 0
+    with Image.open(out) as image:
+        assert image.width > 6 * 96
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("search", "nowhere", "--text", "x"), 1, "no index at nowhere"),
+        (("search", "{index}"), 2, "a search takes one query"),
+        (("search", "{index}", "--text", "a", "--image", "b.jpg"), 2, "a search takes one query"),
+        (("search", "{index}", "--text", ""), 2, "the text is empty"),
+        (("search", "{index}", "--text", "a", "-k", "21"), 2, "21 neighbours of an index of 20"),
+        (("search", "{index}", "--text", "a", "-k", "0"), 2, "no positive whole number"),
+        (("search", "{index}", "--image", "none.jpg"), 1, "none.jpg"),
+        (("search", "{index}", "--audio", "x.wav"), 2, "cannot encode audio"),
+        (("search", "{index}", "--alpha", "0.5"), 2, "unrecognized arguments"),
+        (("embed",), 2, "nothing to embed"),
+        (("embed", "--text", "a", "--encoder", "no-such"), 2, "neither a preset"),
+        (("info", "nowhere"), 1, "no index at nowhere"),
+        (("build", "--source", "folder", "--input", "nowhere", "--out", "x"), 2, "nowhere"),
+        (("build", "--source", "zip", "--out", "x"), 2, "invalid choice"),
+        (("build", "--source", "folder", "--out", "x", "--tuner", "recall"), 2, "unrecognized"),
+        (("weights", "fetch", "nothing"), 2, "nothing"),
+        (("weights", "convert", "none.pth", "out.safetensors"), 1, "none.pth"),
+        (("world", "render", "--ids", "9", "--out", "x.png"), 2, "no range"),
+        (("world", "export", "--split", "none", "--out", "x"), 2, "none"),
+    ],
+)
+def test_wrong_requests_get_one_line_and_a_code(
+    shop: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """No traceback, nothing on stdout, exit code 1 for failed work and 2 for wrong usage."""
+    filled = [argument.format(index=shop / "index") for argument in arguments]
+    result = run(*filled, cwd=tmp_path)
+    assert result.code == code, result.err
+    assert message in result.complaint
+
+
+def test_bad_pictures_are_refused_in_one_line(shop: Path, tmp_path: Path, picture: Path) -> None:
+    """Cut short, of another kind, empty, and a picture whose header claims 900 million pixels."""
+    content = picture.read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.jpg").write_text("I am no picture")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
+    for name in ("cut.jpg", "text.jpg", "empty.jpg", "bomb.png"):
+        result = run("search", shop / "index", "--image", tmp_path / name)
+        assert result.code == 1
+        assert name in result.complaint
+
+
+def test_another_encoder_is_refused_with_both_names(shop: Path) -> None:
+    """The published preparation makes another encoder of the same weights."""
+    result = run(
+        *("build", "--source", "webdataset", "--input", shop / "tars" / "{00000..00000}.tar"),
+        *("--out", shop / "index", "--reference"),
+    )
+    assert result.code == 1
+    assert "imagebind-mini" in result.complaint and "reference" in result.complaint
+    assert run("verify", shop / "index").code == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "secret"
+    folder.mkdir(mode=0)
+    result = run("build", "--source", "folder", "--input", folder, "--out", tmp_path / "x")
+    assert result.code == 1
+    assert "secret" in result.complaint
+
+
+def test_a_full_disk_is_one_line_and_harms_nothing(shop: Path) -> None:
+    """/dev/full refuses every write with the same error a full disk gives."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, which Linux has")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "anybind.cli", "info", str(shop / "index")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert run("verify", shop / "index").code == 0
+
+
+def test_every_help_ends_with_a_line_to_try() -> None:
+    for command in ("build", "search", "embed", "info", "verify", "weights", "world"):
+        shown = run(command, "--help")
+        assert shown.code == 0
+        assert shown.out.strip().splitlines()[-1].startswith("try: "), command

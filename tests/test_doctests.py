@@ -1,0 +1,23 @@
+"""Every example in a docstring runs."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+PARTS = ("anybind.encoders", "anybind.index", "anybind.world")
+
+
+def modules() -> list[str]:
+    """Every module of the package, by its installed name."""
+    names = ["anybind", "anybind.cli", "anybind.errors", "anybind.pipeline", *PARTS]
+    for part in PARTS:
+        package = importlib.import_module(part)
+        names += [found.name for found in pkgutil.walk_packages(package.__path__, part + ".")]
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

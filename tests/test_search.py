@@ -1,0 +1,188 @@
+"""anybind.index.search: a finished index folder, open for searching."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anybind.errors import IndexFolderError, UsageError
+from anybind.index.catalog import fill_catalog
+from anybind.index.generation import build_generation
+from anybind.index.search import Index
+
+from .folders import ENCODER, build_folder, rows_of, unit_rows, webp, write_folder
+
+VECTORS = unit_rows(100, seed=12)
+QUERIES = unit_rows(64, seed=13)
+N_LARGE = 10_200  # enough for an inverted file
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 vectors, an exact index."""
+    folder = tmp_path_factory.mktemp("small") / "index"
+    build_folder(folder, VECTORS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10,200 vectors in an inverted file, without thumbnails."""
+    folder = tmp_path_factory.mktemp("large") / "index"
+    write_folder(folder, unit_rows(N_LARGE, seed=14), per_shard=1000, thumbnails=False)
+    build_generation(folder)
+    return folder
+
+
+def test_search_agrees_with_a_matrix_product(small: Path) -> None:
+    """numpy: ids over the stored vectors, scores within float16's rounding of the original ones."""
+    index = Index.open(small)
+    found = index.search(QUERIES, 7)
+    stored = QUERIES @ index.vectors(np.arange(100)).T
+    np.testing.assert_array_equal(found.ids, np.argsort(-stored, axis=1)[:, :7])
+    exact = -np.sort(-QUERIES @ VECTORS.T, axis=1)[:, :7]
+    np.testing.assert_allclose(found.scores, exact, atol=2**-11)
+    assert found.scores.dtype == np.float32 and found.ids.dtype == np.int64
+
+
+def test_visiting_every_list_agrees_with_exact_search(large: Path) -> None:
+    """A matrix product over the stored vectors; neighbours nearer than the rounding may swap."""
+    index = Index.open(large)
+    exact = QUERIES @ index.vectors(np.arange(N_LARGE)).T
+    found = index.search(QUERIES, 10, nprobe=10_000)
+    own = np.take_along_axis(exact, found.ids, axis=1)
+    np.testing.assert_allclose(own, -np.sort(-exact, axis=1)[:, :10], atol=1e-3)
+
+
+def test_k_is_filled_whatever_nprobe(large: Path) -> None:
+    """One list holds some 40 items; every item is asked for, and comes once."""
+    index = Index.open(large)
+    ids = index.search(QUERIES[:2], N_LARGE, nprobe=1).ids
+    np.testing.assert_array_equal(np.sort(ids, axis=1), np.tile(np.arange(N_LARGE), (2, 1)))
+
+
+def test_parameters_of_one_call_do_not_reach_another(large: Path) -> None:
+    """Answers before and after a call that visits a single list."""
+    index = Index.open(large)
+    before = index.search(QUERIES, 10)
+    index.search(QUERIES, 10, nprobe=1)
+    np.testing.assert_array_equal(index.search(QUERIES, 10).ids, before.ids)
+
+
+@pytest.mark.parametrize("which", ["small", "large"])
+def test_32_threads_get_what_one_gets(which: str, request: pytest.FixtureRequest) -> None:
+    """Serial answers are the reference, with parameters of their own in every call."""
+    index = Index.open(request.getfixturevalue(which))
+    probes = [1, 2, 4, 8] if which == "large" else [None]
+
+    def ask(i: int) -> tuple[list[int], list[float], list[str]]:
+        found = index.search(QUERIES[i % 64][None], 5, nprobe=probes[i % len(probes)])
+        keys = [row.key for row in index.rows(found.ids[0])]
+        return found.ids[0].tolist(), found.scores[0].tolist(), keys
+
+    serial = [ask(i) for i in range(256)]
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(ask, range(256))) == serial
+
+
+def test_vectors_rows_and_thumbnails_belong_to_their_item(small: Path) -> None:
+    """What was written for each id, across shard borders."""
+    index = Index.open(small)
+    ids = [99, 0, 39, 40]
+    np.testing.assert_allclose(index.vectors(ids), VECTORS[ids], atol=2**-11, rtol=0)
+    assert [row.key for row in index.rows(ids)] == ["000099", "000000", "000039", "000040"]
+    assert [index.thumbnail(i) for i in ids] == [webp(i) for i in ids]
+
+
+def test_an_index_without_thumbnails_says_none(large: Path) -> None:
+    """It was built without."""
+    assert Index.open(large).thumbnail(5) is None
+
+
+def test_a_moved_folder_still_works(small: Path, tmp_path: Path) -> None:
+    """Copied elsewhere, links and all, with the first one out of sight; read-only."""
+    shutil.copytree(small, tmp_path / "elsewhere", symlinks=True)
+    for path in (tmp_path / "elsewhere").rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    index = Index.open(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(
+        index.search(QUERIES, 3).ids, Index.open(small).search(QUERIES, 3).ids
+    )
+    assert index.thumbnail(7) == webp(7) and index.rows([7])[0].caption == "picture 7"
+    assert (tmp_path / "elsewhere" / "image.index").resolve().is_relative_to(tmp_path)
+
+
+def test_another_database_serves_as_the_catalog(small: Path, tmp_path: Path) -> None:
+    """Named by its URL; a database of another index is refused."""
+    url = f"sqlite:///{tmp_path / 'db'}"
+    fill_catalog(url, [[replace(row, caption="from the database") for row in rows_of(range(100))]])
+    row = Index.open(small, catalog_url=url).rows([3])[0]
+    assert row.caption == "from the database"
+    fill_catalog(url, [rows_of(range(99))])
+    with pytest.raises(IndexFolderError, match="99 in the catalog"):
+        Index.open(small, catalog_url=url)
+
+
+def test_the_encoder_that_built_it_is_required(small: Path) -> None:
+    """Compared by fingerprint; both are named."""
+    assert len(Index.open(small, encoder=ENCODER)) == 100
+    other = replace(ENCODER, name="imagebind-huge", fingerprint="sha256:ff", dim=1024)
+    with pytest.raises(IndexFolderError, match="built by encoder numpy-projection .*huge"):
+        Index.open(small, encoder=other)
+    with pytest.raises(IndexFolderError, match="sha256:ff"):
+        Index.open(small).check_encoder(other)
+
+
+def test_wrong_questions_say_what_to_ask(small: Path, large: Path) -> None:
+    """One line each, with what there is."""
+    index = Index.open(small)
+    with pytest.raises(UsageError, match="asked for 101 neighbours of an index of 100 vectors; "):
+        index.search(QUERIES, 101)
+    with pytest.raises(UsageError, match="asked for 0 neighbours; ask for at least 1"):
+        index.search(QUERIES, 0)
+    with pytest.raises(UsageError, match=r"shape \(64, 31\); this index searches rows \(n, 32\)"):
+        index.search(QUERIES[:, 1:], 1)
+    with pytest.raises(UsageError, match=r"shape \(32,\)"):
+        index.search(QUERIES[0], 1)
+    with pytest.raises(UsageError, match="not finite"):
+        index.search(np.full((1, 32), np.nan, np.float32), 1)
+    with pytest.raises(UsageError, match="asked to visit 4 lists of a Flat index; it is exact"):
+        index.search(QUERIES, 1, nprobe=4)
+    with pytest.raises(UsageError, match="visit at least 1"):
+        Index.open(large).search(QUERIES, 1, nprobe=0)
+    for ask in (index.vectors, index.rows):
+        with pytest.raises(UsageError, match="asked for item 100 of an index of 100 items"):
+            ask([100])
+
+
+def test_no_queries_get_no_answers(small: Path) -> None:
+    """An empty batch is a batch."""
+    found = Index.open(small).search(QUERIES[:0], 5)
+    assert found.ids.shape == found.scores.shape == (0, 5)
+
+
+def test_parts_of_different_indices_are_refused(small: Path, tmp_path: Path) -> None:
+    """A catalog of another folder, a missing part, a cut part: each says which."""
+    folder = tmp_path / "index"
+    shutil.copytree(small, folder, symlinks=True)
+    build_folder(tmp_path / "other", VECTORS[:60])
+    shutil.copy(tmp_path / "other" / "catalog.sqlite", folder)
+    with pytest.raises(IndexFolderError, match="does not hold together.* 60 in the catalog"):
+        Index.open(folder)
+    (folder / "catalog.sqlite").unlink()
+    with pytest.raises(IndexFolderError, match="catalog.sqlite is missing"):
+        Index.open(folder)
+    index_file = folder / "generations/0001/image.index"
+    index_file.write_bytes(index_file.read_bytes()[:-1])
+    with pytest.raises(IndexFolderError, match="bytes, the manifest says"):
+        Index.open(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["state"] = "building"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(IndexFolderError, match="stopped after 103 items; run the same build-index"):
+        Index.open(folder)
