@@ -18,6 +18,9 @@ from .encoders.modality import Modality
 from .errors import AnyBindError, UsageError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .encoders.encoder import Encoder
     from .pipeline import AnyBind, Hit, Media
 
 Command = Callable[[argparse.Namespace], None]
@@ -26,20 +29,27 @@ Input = tuple[Modality, str]  # what a media option was given
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``anybind``; returns the exit code."""
-    return _run(_parser(), argv)
+    return _run("anybind", argv)
 
 
 def build(argv: Sequence[str] | None = None) -> int:
     """Run ``build-index``, which is ``anybind build``."""
+    return _run("build-index", argv)
+
+
+def parser_of(program: str) -> argparse.ArgumentParser:
+    """The parser of ``anybind``, with all its commands, or of ``build-index``."""
+    if program == "anybind":
+        return _parser()
     parser = _Parser(prog="build-index", description=_BUILD_HELP, epilog=_BUILD_TRY)
     _add_build(parser)
-    return _run(parser, argv)
+    return parser
 
 
-def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+def _run(program: str, argv: Sequence[str] | None) -> int:
     """Parse, call the command, and turn what goes wrong into one line and an exit code."""
     try:
-        args = parser.parse_args(argv)
+        args = parser_of(program).parse_args(argv)
     except SystemExit as stop:  # argparse has printed the help or the mistake
         return int(stop.code or 0)
     logging.basicConfig(
@@ -96,17 +106,10 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    from .encoders.encoder import load_encoder
     from .index.pipeline import BuildOptions, build_index
 
     args.interrupted = "interrupted; finished shards are kept: run the same command to resume"
-    encoder = load_encoder(
-        args.encoder,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        reference=args.reference,
-    )
+    encoder = _load_encoder(args)
     options = BuildOptions(
         source=args.source,
         inputs=tuple(args.input),
@@ -133,7 +136,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--id", type=int, metavar="N", help="search with an item of the index")
     add("-k", type=_positive, default=10, metavar="K", help="how many neighbours (default 10)")
-    add("--sheet", type=Path, metavar="OUT.png", help="draw the results as a contact sheet")
+    add("--sheet", type=Path, metavar="OUT.png", help="draw the results: png, jpg or webp")
     _add_encoder(parser, default=None)
     _add_common(parser)
     parser.set_defaults(command=_search)
@@ -180,7 +183,6 @@ def _save_sheet(
     from PIL import Image
 
     from .encoders.images import open_image
-    from .files import atomic_path
     from .sheet import contact_sheet
 
     pictures: list[Image.Image] = []
@@ -204,8 +206,18 @@ def _save_sheet(
     sheet = contact_sheet(
         pictures, labels, columns=6, title=title, emphasised=0 if queries else None
     )
-    with atomic_path(args.sheet) as path:
-        sheet.save(path, format="PNG")
+    _save_picture(sheet, args.sheet)
+
+
+def _save_picture(picture: "Image", path: Path) -> None:
+    """Write a picture in the format that its name says."""
+    from .files import atomic_path
+
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    if path.suffix.lower() not in formats:
+        raise UsageError(f"cannot draw {path}: its name should end in {', '.join(formats)}")
+    with atomic_path(path) as part:
+        picture.save(part, format=formats[path.suffix.lower()])
 
 
 # ---------------------------------------------------------------------------------------- embed
@@ -225,20 +237,13 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
 def _embed(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from .encoders.encoder import load_encoder
     from .files import atomic_path
     from .pipeline import AnyBind
 
     inputs: list[Input] = args.inputs
     if not inputs:
         raise UsageError(f"nothing to embed; give one of {', '.join(f'--{m}' for m in Modality)}")
-    encoder = load_encoder(
-        args.encoder,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        reference=args.reference,
-    )
+    encoder = _load_encoder(args)
     ab = AnyBind(encoder)
     vectors = np.empty((len(inputs), encoder.dim), np.float32)
     for modality in dict(inputs):  # one batch a modality, rows in the order given
@@ -380,7 +385,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 def _world_render(args: argparse.Namespace) -> None:
     from .world.sheet import scene_sheet
 
-    scene_sheet(args.ids, size=args.size).save(args.out)
+    _save_picture(scene_sheet(args.ids, size=args.size), args.out)
     if args.json:
         _print_json({"path": str(args.out), "scenes": len(args.ids)})
     else:
@@ -456,6 +461,19 @@ def _add_encoder(parser: argparse.ArgumentParser, *, default: str | None) -> Non
     add("--weights", metavar="FILE", help="its weight file, if it is not the preset's own")
     add("--device", default="auto", metavar="auto|cpu|cuda|cuda:N")
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+
+
+def _load_encoder(args: argparse.Namespace) -> "Encoder":
+    """The encoder that the options of :func:`_add_encoder` and ``--reference`` name."""
+    from .encoders.encoder import load_encoder
+
+    return load_encoder(
+        args.encoder,
+        weights=args.weights,
+        device=args.device,
+        precision=args.precision,
+        reference=args.reference,
+    )
 
 
 def _add_media(parser: argparse.ArgumentParser) -> None:
