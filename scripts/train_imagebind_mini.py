@@ -46,15 +46,16 @@ class Settings:
 
     seed: int = 0
     n_scenes: int = 60_000  # different training scenes
-    n_samples: int = 1_300_000  # images seen in all
+    n_samples: int = 1_200_000  # images seen in all
     batch: int = 256
     lr: float = 1e-3  # peak
     weight_decay: float = 0.1  # of matrices
     warmup: float = 0.04  # share of the steps
     keep: float = 0.5  # share of patches the image tower sees (FLIP) ...
     whole: float = 0.1  # ... but for the last share of the steps, which see all
-    easy: float = 0.16  # first share of the steps, whose batches are random; later ones are made of
-    alike: int = 64  # scenes at a time that have place and colour in common
+    easy: float = 0.17  # first share of the steps, whose batches are random; later ones are made of
+    alike: int = 64  # scenes at a time that have place and colour in common,
+    reminder: int = 3  # but for every third, which is random, so that those two stay in mind
     zoom: float = 0.15  # augmentation: scale 1 +- zoom,
     shift: float = 0.08  # shift of the picture, in its sides,
     light: float = 0.15  # and brightness 1 +- light
@@ -244,7 +245,7 @@ class Batches:
     """Which scenes a step sees; every epoch visits all of them in an order of its own.
 
     Place and colour are learnt first and tell most scenes of a random batch apart, so categories
-    hardly matter there. Later batches are made of runs of scenes that are alike in both: what
+    hardly matter there. Later, most batches are made of runs of scenes that are alike in both: what
     remains to tell them apart is the category.
     """
 
@@ -260,7 +261,7 @@ class Batches:
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The scenes of a step, by their position among the training scenes."""
         settings = self._settings
-        alike = step >= settings.steps * settings.easy
+        alike = step >= settings.steps * settings.easy and step % settings.reminder != 0
         order = self._order(step * settings.batch // settings.n_scenes, alike)
         at = step % (len(order) // settings.batch)
         return order[at * settings.batch : (at + 1) * settings.batch]
