@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from anybind.errors import IndexFolderError
+from anybind.errors import IndexFolderError, WriteError
 from anybind.index import faiss_index
 
 from .folders import DIM, unit_rows
@@ -71,5 +71,5 @@ def test_what_is_no_faiss_file_is_one_line(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     """/dev/full refuses every write with ENOSPC."""
-    with pytest.raises(IndexFolderError, match="disk is full"):
+    with pytest.raises(WriteError, match="disk is full"):
         faiss_index.save(filled("Flat"), Path("/dev/full"))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anybind.encoders.modality import Vectors
-from anybind.errors import IndexFolderError
+from anybind.errors import IndexFolderError, WriteError
 from anybind.index import generation, measure
 from anybind.index.generation import RECALL_TARGET, build_generation
 from anybind.index.manifest import Manifest
@@ -143,7 +143,7 @@ def test_a_full_disk_harms_nothing_already_built(
             try:
                 build_generation(tmp_path)
                 break
-            except IndexFolderError as error:
+            except WriteError as error:
                 assert "disk is full" in str(error)
                 failures += 1
         after = Index.open(tmp_path)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from anybind.encoders.images import ImagePreprocessor
 from anybind.encoders.modality import Modality, Vectors
-from anybind.errors import AnyBindError, IndexFolderError, UsageError
+from anybind.errors import AnyBindError, IndexFolderError, UsageError, WriteError
 from anybind.index import shards as module
 from anybind.index.manifest import Manifest
 from anybind.index.pipeline import BuildOptions, build_index
@@ -357,7 +357,7 @@ def test_a_full_disk_is_one_line_and_leaves_complete_shards(
         write(path, array)
 
     out = tmp_path / "out"
-    with monkeypatch.context() as patch, pytest.raises(IndexFolderError, match="disk is full"):
+    with monkeypatch.context() as patch, pytest.raises(WriteError, match="disk is full"):
         patch.setattr(module, "_write_npy", fails)
         build(out, shards)
     assert Manifest.load(out).counts.input == 1000
@@ -379,7 +379,7 @@ def test_a_folder_that_is_a_file_is_refused(shards: Path, tmp_path: Path) -> Non
     """The file stays as it is."""
     out = tmp_path / "out"
     out.write_text("mine")
-    with pytest.raises(IndexFolderError, match="cannot write"):
+    with pytest.raises(WriteError, match="cannot write"):
         build(out, shards)
     assert out.read_text() == "mine"
 

@@ -517,7 +517,7 @@ def test_a_file_that_does_not_fit_is_not_converted(file: Path, tmp_path: Path) -
 def test_a_target_that_cannot_be_written_is_one_clear_line(file: Path, tmp_path: Path) -> None:
     """Its folder is a file."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WriteError, match="cannot write weights"):
+    with pytest.raises(WriteError, match="cannot write .*w.safetensors"):
         convert(file, tmp_path / "file" / "w.safetensors", config=small_config())
 
 
