@@ -39,6 +39,7 @@ from anybind.encoders.modality import Modality, Tower
 SIZES: dict[str, Callable[[], ImageBindConfig]] = {"huge": imagebind_huge, "mini": imagebind_mini}
 PASS_FLOP = 300e9  # of one timed pass: a second or two on two cores in fp32
 MIN_BATCH, MAX_BATCH = 2, 256
+TEXT_BATCH = 16  # texts at least where short ones are compared with full ones
 SHORT_TOKENS = (5, 10)  # of a short text, from and to
 PRECISIONS = (torch.float32, torch.bfloat16)
 
@@ -236,7 +237,7 @@ def bench_short_texts(config: ImageBindConfig, repeats: int, device: torch.devic
     assert config.text is not None
     facts = work(config, Tower.TEXT)
     model = ImageBind(config, towers=[Tower.TEXT]).eval().to(device)
-    batch = max(MIN_BATCH, min(MAX_BATCH, round(PASS_FLOP / facts.flop)))
+    batch = max(TEXT_BATCH, min(MAX_BATCH, round(PASS_FLOP / facts.flop)))
     low, high = SHORT_TOKENS
     lengths = [low + i % (high - low + 1) for i in range(batch)]
     short, full = texts(config.text, lengths), texts(config.text, [facts.tokens] * batch)
