@@ -97,11 +97,13 @@ class AnyBind:
         items: Sequence[object] = value if isinstance(value, list | tuple) else [value]
         if modality is Modality.TEXT:
             _check_texts(items)
-        if progress is None:
-            several = len(items) > (batch_size or self.encoder.batch_size(modality))
-            progress = several and sys.stderr.isatty()
+        several = len(items) > (batch_size or self.encoder.batch_size(modality))
         vectors = self.encoder.encode(
-            modality, items, batch_size=batch_size, scaled=scaled, progress=progress
+            modality,
+            items,
+            batch_size=batch_size,
+            scaled=scaled,
+            progress=several and sys.stderr.isatty() if progress is None else progress,
         )
         return vectors if items is value else vectors[0]
 

@@ -284,29 +284,26 @@ def load_encoder(
     preset = PRESETS.get(os.fspath(name))
     if preset is None and weights is None:
         weights = name
-    if weights is None:
-        assert preset is not None
-        config, find = preset.config(), preset.weights
-    else:
-        path = Path(weights)
-        if not path.is_file():
-            raise UsageError(
-                f"encoder {os.fspath(weights)!r} is neither a preset ({', '.join(PRESETS)}) "
-                "nor a weight file"
-            )
-        if path.suffix == ".safetensors" or preset is None:
-            config = read_config(path)
-        else:
-            config = preset.config()
-
-        def find(tower: Tower | None) -> Path:
-            return path
-
+    if weights is not None:
+        preset = _preset_of_file(Path(weights), preset)
+    assert preset is not None
     return Encoder(
         name=os.fspath(name),
-        config=config,
-        weights=find,
+        config=preset.config(),
+        weights=preset.weights,
         device=device,
         precision=precision,
         reference=reference,
     )
+
+
+def _preset_of_file(path: Path, named: Preset | None) -> Preset:
+    """The preset that reads every tower from one file: ours tell their own configuration."""
+    if not path.is_file():
+        raise UsageError(
+            f"encoder {os.fspath(path)!r} is neither a preset ({', '.join(PRESETS)}) "
+            "nor a weight file"
+        )
+    if path.suffix == ".safetensors" or named is None:
+        return Preset(config=lambda: read_config(path), weights=lambda tower: path)
+    return Preset(config=named.config, weights=lambda tower: path)
