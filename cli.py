@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from .encoders.modality import Modality
+from .encoders.modality import Modality, Tower
 from .errors import AnyBindError, UsageError
 
 if TYPE_CHECKING:
@@ -327,6 +327,9 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("src", type=Path)
     convert.add_argument("dst", type=Path)
     convert.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="default: as it is")
+    convert.add_argument(
+        "--towers", nargs="+", type=Tower, choices=list(Tower), help="only these; default: all"
+    )
     _add_common(convert)
     convert.set_defaults(command=_weights_convert)
 
@@ -344,7 +347,7 @@ def _weights_fetch(args: argparse.Namespace) -> None:
 def _weights_convert(args: argparse.Namespace) -> None:
     from .encoders.weights import convert
 
-    convert(args.src, args.dst, dtype=args.dtype, progress=not args.json)
+    convert(args.src, args.dst, dtype=args.dtype, towers=args.towers, progress=not args.json)
     facts = {"path": str(args.dst), "bytes": args.dst.stat().st_size}
     if args.json:
         _print_json(facts)
