@@ -8,11 +8,11 @@ and every clip loses its own mean only.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,10 @@ from .media import (
     check_finite,
     is_source,
     label,
+    one_line,
     open_bytes,
     open_container,
 )
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
 
 RATE = 16_000  # samples a second of what the filter bank reads
 FRAME_SHIFT = RATE * 10 // 1000  # 10 ms
@@ -47,7 +45,7 @@ ROLLOFF = 0.99  # of the Nyquist frequency
 MAX_PHASES = 1000  # of the resampling kernel; odder rates are off by less than 1e-6
 CHUNK = 2**20  # numbers of resampling windows copied at a time
 
-MAX_AUDIO_SECONDS = 1800
+MAX_AUDIO_SECONDS = 3600
 MAX_AUDIO_NUMBERS = 200_000_000  # samples times channels held in memory: 800 MB
 TRUNCATED = 0.9  # of the samples that the header promises; fewer means that the file was cut
 RATES = (1_000, 768_000)  # sampling rates that are believed
@@ -55,7 +53,7 @@ BLOCK = 2**18  # samples read from a file at a time
 
 
 def load_sound(item: object, *, mono: bool = False) -> Waveform:
-    """Decode a sound, or the sound of a video.
+    """Decode a sound, or the sound of a video, whole and at its own rate.
 
     Args:
         item: A path, bytes or a file object (wav, flac, ogg, mp3 through libsndfile, the rest
@@ -63,19 +61,75 @@ def load_sound(item: object, *, mono: bool = False) -> Waveform:
         mono: Average the channels while reading.
 
     Raises:
-        MediaError: It cannot be read, has no sound, is damaged, or longer than 30 minutes.
+        MediaError: It cannot be read, has no sound, is damaged, or longer than an hour.
     """
     name = label(item)
     if isinstance(item, Waveform):
         sound = _checked(item, name)
         return _mixed(sound) if mono else sound
-    if as_array(item) is not None:
-        raise MediaError(f"{name} does not tell its rate; wrap it: Waveform(samples=..., rate=...)")
-    if not is_source(item):
-        raise MediaError(f"{name} is no sound; give a path, bytes, a file object or a Waveform")
-    with open_bytes(item) as file:
-        decoded = _read_soundfile(file, name, mono)
-    return _checked(decoded or _read_container(item, name, mono), name)
+    rate = 0
+    n_numbers = 0
+    blocks: list[Floats] = []
+    for block, rate_now in _iter_blocks(item, name):
+        rate = rate_now
+        blocks.append(block.mean(axis=0, keepdims=True) if mono else block)
+        n_numbers += blocks[-1].size
+        if n_numbers > MAX_AUDIO_NUMBERS:
+            raise MediaError(f"{name} has more than {MAX_AUDIO_NUMBERS:,} samples; cut it")
+    if not blocks:
+        raise MediaError(f"{name} has no samples")
+    if len({len(block) for block in blocks}) > 1:
+        raise MediaError(f"{name} changes its number of channels; cut it there")
+    return _checked(Waveform(samples=np.concatenate(blocks, axis=1), rate=rate), name)
+
+
+def load_resampled(item: object) -> Floats:
+    """The average of a sound's channels at 16 kHz, ``(n,)``.
+
+    What :func:`resample` makes of :func:`load_sound`, but a long file is never held at its own
+    rate: an hour takes 230 MB.
+    """
+    name = label(item)
+    if isinstance(item, Waveform):
+        sound = load_sound(item, mono=True)
+        resampled: Floats = resample(sound.samples, sound.rate)[0]
+        return resampled
+    samples = _resampled(_iter_blocks(item, name), name)
+    if not samples.size:
+        raise MediaError(f"{name} has no samples")
+    check_finite(samples, name)
+    return samples
+
+
+def _resampled(blocks: Iterable[tuple[Floats, int]], name: str) -> Floats:
+    """Blocks of one sound, averaged and resampled piece by piece, ``(n,)``.
+
+    Pieces overlap by more than the reach of the resampling kernel, so that none shows its ends.
+    """
+    out: list[Floats] = []
+    waiting: list[Floats] = []
+    n_waiting = before = step = overlap = old = new = rate = 0
+    for block, rate_now in blocks:
+        if not rate:
+            rate = rate_now
+            kernel, old, width = _resampling_kernel(rate)
+            new = len(kernel)
+            overlap = (width // old + 2) * old
+            step = max(BLOCK // old * old, overlap)
+        if rate_now != rate:
+            raise MediaError(f"{name} changes its rate from {rate} to {rate_now} Hz; cut it there")
+        waiting.append(block.mean(axis=0))
+        n_waiting += block.shape[1]
+        while n_waiting >= before + step + overlap:
+            piece = np.concatenate(waiting)
+            part = resample(piece[None, : before + step + overlap], rate)[0]
+            out.append(part[before // old * new : (before + step) // old * new])
+            waiting = [piece[before + step - overlap :]]
+            n_waiting, before = len(waiting[0]), overlap
+    if n_waiting:
+        rest = resample(np.concatenate(waiting)[None], rate)[0]
+        out.append(rest[before // old * new :])
+    return np.concatenate(out) if out else np.empty(0, np.float32)
 
 
 def _mixed(sound: Waveform) -> Waveform:
@@ -95,44 +149,64 @@ def _checked(sound: Waveform, name: str) -> Waveform:
         raise MediaError(f"{name}: samples of shape {samples.shape} are (n, channels); transpose")
     if not samples.size:
         raise MediaError(f"{name} has no samples")
-    if not RATES[0] <= sound.rate <= RATES[1]:
-        raise MediaError(f"{name}: a rate of {sound.rate} Hz; expected {RATES[0]} to {RATES[1]}")
-    _check_length(samples.shape[1], samples.shape[0], sound.rate, name)
+    _check_length(samples.shape[1], sound.rate, name)
     check_finite(samples, name)
     return Waveform(samples=samples.astype(np.float32, copy=False), rate=sound.rate)
 
 
-def _check_length(n_samples: int, n_channels: int, rate: int, name: str) -> None:
-    """Refuse a sound that is too long to hold."""
-    if n_samples > MAX_AUDIO_SECONDS * rate or n_samples * n_channels > MAX_AUDIO_NUMBERS:
-        raise MediaError(
-            f"{name} lasts more than {n_samples / rate:.0f} s in {n_channels} channels; "
-            f"at most {MAX_AUDIO_SECONDS} s, cut it"
-        )
+def _check_length(n_samples: int, rate: int, name: str) -> None:
+    """Refuse a sound of a rate that cannot be, or that is too long."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise MediaError(f"{name}: a rate of {rate} Hz; expected {RATES[0]} to {RATES[1]}")
+    if n_samples > MAX_AUDIO_SECONDS * rate:
+        raise MediaError(f"{name} lasts more than {MAX_AUDIO_SECONDS} s; cut it")
 
 
-def _read_soundfile(file: BinaryIO, name: str, mono: bool) -> Waveform | None:
-    """Read with libsndfile; None if it does not know the format."""
+def _iter_blocks(item: object, name: str) -> Iterator[tuple[Floats, int]]:
+    """A sound in blocks ``(channels, n)``, each with its rate, by whichever library knows it."""
+    if as_array(item) is not None:
+        raise MediaError(f"{name} does not tell its rate; wrap it: Waveform(samples=..., rate=...)")
+    if not is_source(item):
+        raise MediaError(f"{name} is no sound; give a path, bytes, a file object or a Waveform")
+    n_samples = 0
+    with open_bytes(item) as file:
+        known = _is_known(file, name)
+        blocks = _iter_soundfile(file, name) if known else _iter_container(file, name)
+        for block, rate in blocks:
+            n_samples += block.shape[1]
+            _check_length(n_samples, rate, name)
+            yield block, rate
+
+
+def _is_known(file: BinaryIO, name: str) -> bool:
+    """Whether libsndfile reads a file."""
     import soundfile
 
     _check_riff(file, name)
     try:
+        soundfile.SoundFile(file).close()
+    except soundfile.LibsndfileError:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+def _iter_soundfile(file: BinaryIO, name: str) -> Iterator[tuple[Floats, int]]:
+    """Read with libsndfile."""
+    import soundfile
+
+    n_samples = 0
+    try:
         with soundfile.SoundFile(file) as sound:
-            rate, n_channels, n_promised = sound.samplerate, sound.channels, sound.frames
-            blocks: list[Floats] = []
-            n_samples = 0
+            n_promised = sound.frames
             while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
                 n_samples += len(block)
-                _check_length(n_samples, 1 if mono else n_channels, rate, name)
-                samples = np.asarray(block, np.float32)
-                blocks.append(samples.mean(axis=1, keepdims=True) if mono else samples)
-    except soundfile.LibsndfileError:
-        return None
-    if not blocks:
-        raise MediaError(f"{name} has no samples")
+                yield np.asarray(block, np.float32).T, sound.samplerate
+    except soundfile.LibsndfileError as error:
+        raise MediaError(f"{name} is a damaged sound: {one_line(error)}") from None
     if n_samples < TRUNCATED * n_promised:
         raise MediaError(f"{name} is truncated: {n_samples:,} of {n_promised:,} samples")
-    return Waveform(samples=np.concatenate(blocks).T, rate=rate)
 
 
 def _check_riff(file: BinaryIO, name: str) -> None:
@@ -146,31 +220,17 @@ def _check_riff(file: BinaryIO, name: str) -> None:
         raise MediaError(f"{name} is truncated: {size:,} of {promised:,} bytes")
 
 
-def _read_container(item: object, name: str, mono: bool) -> Waveform:
-    """Read the first sound track with FFmpeg."""
-    with open_container(item) as container:
-        if not container.streams.audio:
-            raise MediaError(f"{name} has no sound")
-        rate = 0
-        n_samples = 0
-        blocks: list[Floats] = []
-        for block, rate in _iter_blocks(container):
-            n_samples += block.shape[1]
-            _check_length(n_samples, 1 if mono else len(block), rate, name)
-            blocks.append(block.mean(axis=0, keepdims=True) if mono else block)
-    if not blocks:
-        raise MediaError(f"{name} has no samples")
-    return Waveform(samples=np.concatenate(blocks, axis=1), rate=rate)
-
-
-def _iter_blocks(container: "InputContainer") -> Iterator[tuple[Floats, int]]:
-    """Decoded ``(channels, n)`` float blocks of the first sound track, each with its rate."""
+def _iter_container(file: BinaryIO, name: str) -> Iterator[tuple[Floats, int]]:
+    """Decode the first sound track with FFmpeg."""
     import av
 
-    resampler = av.AudioResampler(format="fltp")  # the same rate and layout, as planar floats
-    for frame in container.decode(container.streams.audio[0]):
-        for block in resampler.resample(frame):
-            yield block.to_ndarray().astype(np.float32, copy=False), block.sample_rate
+    with open_container(file, name) as container:
+        if not container.streams.audio:
+            raise MediaError(f"{name} has no sound")
+        resampler = av.AudioResampler(format="fltp")  # the same rate and layout, as planar floats
+        for frame in container.decode(container.streams.audio[0]):
+            for block in resampler.resample(frame):
+                yield block.to_ndarray().astype(np.float32, copy=False), block.sample_rate
 
 
 @cache
@@ -261,8 +321,11 @@ class AudioPreprocessor:
 
     def __call__(self, item: object) -> Floats:
         """Prepare one sound that :func:`load_sound` takes."""
-        sound = load_sound(item, mono=not self.reference)
-        samples = resample(sound.samples, sound.rate)
+        if self.reference:
+            sound = load_sound(item)
+            samples = resample(sound.samples, sound.rate)
+        else:
+            samples = load_resampled(item)[None]
         if samples.shape[1] < WINDOW:
             samples = np.pad(samples, ((0, 0), (0, WINDOW - samples.shape[1])))
         cut = self._reference_clips(samples) if self.reference else self._clips(samples)

@@ -279,12 +279,41 @@ def imagebind_mini(kept: tuple[int, ...] | None = None) -> ImageBindConfig:
     return ImageBindConfig(
         dim=256,
         vision=VisionConfig(
-            trunk=TrunkConfig(dim=160, n_blocks=6, n_heads=5, input_norm=True), size=96, patch=12
+            trunk=TrunkConfig(dim=192, n_blocks=6, n_heads=6, input_norm=True), size=96, patch=12
         ),
         text=TextConfig(
             trunk=TrunkConfig(dim=128, n_blocks=4, n_heads=4, causal=True),
             vocab_size=49_408 if kept is None else len(kept),
             kept=kept,
+        ),
+        audio=AudioConfig(
+            trunk=TrunkConfig(dim=128, n_blocks=4, n_heads=4, bias_kv=True), n_mels=64, stride=16
+        ),
+        depth=MapConfig(
+            trunk=TrunkConfig(dim=128, n_blocks=4, n_heads=4, bias_kv=True),
+            size=96,
+            patch=12,
+            scale=20.0,
+        ),
+        thermal=MapConfig(
+            trunk=TrunkConfig(dim=128, n_blocks=3, n_heads=4, bias_kv=True),
+            size=96,
+            patch=12,
+            scale=20.0,
+        ),
+        imu=IMUConfig(
+            trunk=TrunkConfig(dim=96, n_blocks=3, n_heads=3, bias_kv=True), window=40, scale=20.0
+        ),
+        points=PointsConfig(
+            n_points=1024,
+            n_centres=64,
+            dim=128,
+            n_blocks=4,
+            n_heads=4,
+            group_channels=(32, 64, 128, 128),
+            projection=256,
+            scale=20.0,
+            drop_path=0.0,
         ),
     )
 

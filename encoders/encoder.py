@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,10 @@ from ..errors import AnyBindError, UsageError
 from .config import ImageBindConfig, imagebind_huge
 from .download import fetch_published
 from .images import normalise_images
+from .maps import MILLIMETRES
 from .modality import TOWER_OF, Modality, Tower, Vectors
 from .preprocess import CLIPPED, Prepared, Preprocessor, preprocessor_of
-from .weights import fingerprint, load_weights, read_config
+from .weights import fingerprint, load_weights, read_centres, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -76,14 +77,21 @@ class Encoder:
         device: str = "auto",
         precision: str = "auto",
         reference: bool = False,
+        depth_scale: float = MILLIMETRES,
     ) -> None:
         """See :func:`load_encoder`, which fills in ``config`` and ``weights``."""
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+        if not 0 < depth_scale < float("inf"):
+            raise UsageError(
+                f"depth_scale is {depth_scale}; give the metres per unit, "
+                f"{MILLIMETRES} for millimetres"
+            )
         self.name = name
         self.config = config
         self.dim = config.dim
         self.reference = reference
+        self.depth_scale = depth_scale
         self._weights = weights
         self._device = device
         self._precision = precision
@@ -109,6 +117,19 @@ class Encoder:
         }
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def centres(self) -> Mapping[Modality, Vectors]:
+        """The mean of each modality's unit vectors, ``(dim,)``, as far as the weight file has them.
+
+        Raises:
+            WeightsError: The file has means that do not fit its configuration.
+        """
+        return self._centres
+
+    @cached_property
+    def _centres(self) -> Mapping[Modality, Vectors]:
+        return read_centres(self._weights(None))
 
     @cached_property
     def device(self) -> "torch.device":
@@ -136,7 +157,12 @@ class Encoder:
 
     def preprocessor(self, modality: str | Modality) -> Preprocessor:
         """The preparation of one item for a modality: picklable, and free of torch."""
-        return preprocessor_of(self.config, self._known(modality), reference=self.reference)
+        return preprocessor_of(
+            self.config,
+            self._known(modality),
+            reference=self.reference,
+            depth_scale=self.depth_scale,
+        )
 
     def batch_size(self, modality: str | Modality) -> int:
         """Items a batch: a power of two that keeps one block's activations near 128 MiB.
@@ -202,6 +228,16 @@ class Encoder:
             return np.empty((0, self.dim), np.float32)
         model = self._model(TOWER_OF[modality])
         clipped = modality in CLIPPED
+        shapes = {item.shape for item in items}
+        if len(shapes) > 1 and not clipped:  # clouds of fewer points than others
+            out = np.empty((len(items), self.dim), np.float32)
+            for shape in sorted(shapes):
+                rows = [i for i, item in enumerate(items) if item.shape == shape]
+                some = [items[i] for i in rows]
+                out[rows] = self.encode_prepared(
+                    modality, some, batch_size=batch_size, scaled=scaled
+                )
+            return out
         inputs = np.concatenate(items) if clipped else np.stack(items)
         step = batch_size or self.batch_size(modality)
         parts: list[Vectors] = []
@@ -267,6 +303,7 @@ def load_encoder(
     device: str = "auto",
     precision: str = "auto",
     reference: bool = False,
+    depth_scale: float = MILLIMETRES,
 ) -> Encoder:
     """Open an encoder; nothing heavy happens until it encodes.
 
@@ -277,6 +314,8 @@ def load_encoder(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         reference: Prepare media exactly as the published code does, its oddities included.
+        depth_scale: Metres per unit of depth maps that hold integers. It describes the files, not
+            the encoder, so the fingerprint leaves it out.
 
     Raises:
         UsageError: No such preset or file, device or precision.
@@ -294,6 +333,7 @@ def load_encoder(
         device=device,
         precision=precision,
         reference=reference,
+        depth_scale=depth_scale,
     )
 
 

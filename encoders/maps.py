@@ -10,11 +10,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import MediaError
+from .exr import MAGIC as EXR_MAGIC
+from .exr import read_exr
 from .images import MAX_ASPECT, MAX_IMAGE_PIXELS, open_image, resize_and_crop
 from .media import (
     Array,
     Floats,
     as_array,
+    is_array_file,
     is_source,
     label,
     load_array,
@@ -22,19 +25,20 @@ from .media import (
     open_bytes,
 )
 
+MILLIMETRES = 0.001  # metres per unit, of integer maps
 NEAREST_METRES = 0.01
 FARTHEST_METRES = 50.0
 MAX_DISPARITY = 75.0  # pixels; what is nearer saturates
-ARRAY_MAGIC = (b"\x93NUMPY", b"PK\x03\x04")  # npy; npz and pt
-MAP_FORMATS = ("PNG", "TIFF")  # those that hold 16 bits or floats
+MAX_EXR_BYTES = 512 * 2**20  # of a file, all its channels included
+MAP_FORMATS = ("PNG", "TIFF")  # those of Pillow's that hold 16 bits or floats
 
 
 def load_depth(item: object, *, depth_scale: float) -> Floats:
     """Read a depth map in metres, ``(H, W)``; pixels without a reading are 0.
 
     Args:
-        item: A path, bytes or a file object of a 16-bit PNG or TIFF, npy, npz (array ``depth``) or
-            pt, or a PIL image, array or tensor ``(H, W)``. Floats are metres.
+        item: A path, bytes or a file object of a 16-bit PNG or TIFF, OpenEXR, npy, npz (array
+            ``depth``) or pt, or a PIL image, array or tensor ``(H, W)``. Floats are metres.
         depth_scale: Metres per unit of integers.
 
     Raises:
@@ -48,10 +52,12 @@ def load_depth(item: object, *, depth_scale: float) -> Floats:
         if not is_source(item):
             raise MediaError(f"{name} is no depth map; give a path, bytes, a file or an array")
         with open_bytes(item) as file:
-            is_array = file.read(6).startswith(ARRAY_MAGIC)
+            magic = file.read(len(EXR_MAGIC))
             file.seek(0)
-            if is_array:
+            if is_array_file(file):
                 array = load_array(file, name, member="depth", max_numbers=MAX_IMAGE_PIXELS)
+            elif magic == EXR_MAGIC:
+                array = read_exr(file.read(MAX_EXR_BYTES), name, max_pixels=MAX_IMAGE_PIXELS)
             else:
                 try:
                     array = _pixels(Image.open(file, formats=MAP_FORMATS), name)
@@ -59,7 +65,7 @@ def load_depth(item: object, *, depth_scale: float) -> Floats:
                     raise
                 except UnidentifiedImageError:
                     raise MediaError(
-                        f"{name} is no depth map; give a 16-bit PNG or TIFF, npy, npz or pt"
+                        f"{name} is no depth map; give a 16-bit PNG or TIFF, exr, npy, npz or pt"
                     ) from None
                 except Exception as error:  # damaged files make decoders raise almost anything
                     raise MediaError(f"{name} is a damaged image: {one_line(error)}") from None
@@ -118,7 +124,7 @@ class DepthPreprocessor:
     """
 
     size: int  # pixels a side
-    depth_scale: float = 0.001  # metres per unit of integer maps: millimetres
+    depth_scale: float = MILLIMETRES  # metres per unit of integer maps
     baseline: float = 0.075  # metres between the Kinect's eyes; 0.095 for RealSense and Xtion
     focal: float = 518.86  # pixels
     mean: float = 0.0418  # of the share, over Omnivore's RGB-D images

@@ -29,6 +29,7 @@ Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
+MAX_NUMBER_BYTES = 8  # of a double
 MAX_FILE_BYTES = 4 * 2**30  # read from a file object that cannot seek
 # What FFmpeg may take an item for: no playlists and scripts, which would open other files.
 CONTAINERS = (
@@ -147,8 +148,12 @@ def _seekable(file: BinaryIO, name: str) -> BinaryIO:
 
 
 @contextmanager
-def open_container(source: object) -> Iterator["InputContainer"]:
+def open_container(source: object, name: str | None = None) -> Iterator["InputContainer"]:
     """Open a sound or video file with PyAV (FFmpeg).
+
+    Args:
+        source: What :func:`open_bytes` opens.
+        name: For messages, if it is not the source's own.
 
     Raises:
         MediaError: As :func:`open_bytes`; or FFmpeg finds it damaged, here or while it is used.
@@ -156,7 +161,7 @@ def open_container(source: object) -> Iterator["InputContainer"]:
     import av
     from av.error import FFmpegError
 
-    name = label(source)
+    name = name or label(source)
     options = {"format_whitelist": CONTAINERS}
     with open_bytes(source) as file:
         try:
@@ -189,6 +194,13 @@ def check_finite(array: Array, name: str) -> None:
         raise MediaError(f"{name}: {n_bad} of {array.size} numbers are NaN or infinite")
 
 
+def is_array_file(file: BinaryIO) -> bool:
+    """Whether a file holds what :func:`load_array` reads: npy, npz or pt, of any age."""
+    magic = file.read(6)
+    file.seek(0)
+    return magic.startswith((b"\x93NUMPY", b"PK\x03\x04", b"\x80"))
+
+
 def load_array(file: BinaryIO, name: str, *, member: str, max_numbers: int) -> Array:
     """Read the one array of an ``npy``, ``npz`` or ``pt`` file, told apart by their content.
 
@@ -214,6 +226,11 @@ def load_array(file: BinaryIO, name: str, *, member: str, max_numbers: int) -> A
                 if any(n.endswith(".npy") for n in names):
                     with archive.open(_choose(names, member, name)) as inner:
                         return _read_npy(cast(BinaryIO, inner), name, max_numbers)
+                n_bytes = sum(part.file_size for part in archive.infolist())
+                if n_bytes > MAX_NUMBER_BYTES * max_numbers:  # packed, unlike torch's own files
+                    raise MediaError(
+                        f"{name} unpacks to {n_bytes:,} bytes; save one smaller tensor"
+                    )
             file.seek(0)
         elif magic[:1] != b"\x80":  # how the pickles of older torch files begin
             raise MediaError(f"{name} is not an array file; give .npy, .npz or .pt")

@@ -1,7 +1,8 @@
 """Which preparation stands in front of which tower.
 
 A preprocessor turns one item of media into one array of fixed meaning, needs no torch, and pickles,
-so that decode workers start fast. Sound and video yield ``(clips, ...)``; the rest one array.
+so that decode workers start fast. Sound and video yield ``(clips, ...)``; the rest one array,
+of one shape but for clouds, which have up to as many points as the encoder was trained on.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from .clouds import PointsPreprocessor
 from .config import ImageBindConfig
 from .images import ImagePreprocessor
 from .imu import IMUPreprocessor
-from .maps import DepthPreprocessor, ThermalPreprocessor
+from .maps import MILLIMETRES, DepthPreprocessor, ThermalPreprocessor
 from .modality import Modality
 from .text import TextPreprocessor
 from .video import VideoPreprocessor
@@ -26,7 +27,11 @@ CLIPPED = frozenset({Modality.AUDIO, Modality.VIDEO})  # prepared as (clips, ...
 
 
 def preprocessor_of(
-    config: ImageBindConfig, modality: Modality, *, reference: bool
+    config: ImageBindConfig,
+    modality: Modality,
+    *,
+    reference: bool,
+    depth_scale: float = MILLIMETRES,
 ) -> Preprocessor:
     """The preparation of one item for a modality of an encoder.
 
@@ -34,6 +39,7 @@ def preprocessor_of(
         config: The encoder's sizes.
         modality: One that the encoder has a tower for.
         reference: The published behaviour to the bit, instead of the default.
+        depth_scale: Metres per unit of depth maps that hold integers.
 
     Raises:
         ValueError: The encoder has no tower for ``modality``.
@@ -57,9 +63,13 @@ def preprocessor_of(
                 reference=reference,
             )
         case Modality.POINTS if points is not None:
-            return PointsPreprocessor(n_points=points.n_points, reference=reference)
+            return PointsPreprocessor(
+                n_points=points.n_points, min_points=points.group, reference=reference
+            )
         case Modality.DEPTH if config.depth is not None:
-            return DepthPreprocessor(size=config.depth.size, reference=reference)
+            return DepthPreprocessor(
+                size=config.depth.size, depth_scale=depth_scale, reference=reference
+            )
         case Modality.THERMAL if config.thermal is not None:
             return ThermalPreprocessor(size=config.thermal.size, reference=reference)
         case Modality.IMU if config.imu is not None:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 Indices = npt.NDArray[np.int64]
 
 REFERENCE_CLIPS = 5
-MAX_VIDEO_SECONDS = 3600
+MAX_VIDEO_SECONDS = 4 * 3600
 MAX_VIDEO_FRAMES = 1_000_000
 TRUNCATED = (
     0.9  # of the frames or seconds that the header promises; fewer means that the file was cut
@@ -99,7 +99,7 @@ def read_timeline(source: object) -> Timeline:
     """When each frame is shown, from the packets alone: nothing is decoded.
 
     Raises:
-        MediaError: It is no video, has no frames, is cut off, or is longer than an hour.
+        MediaError: It is no video, has no frames, is cut off, or is longer than four hours.
     """
     name = label(source)
     stamps: list[int | None] = []

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from ..errors import UsageError, WeightsError
@@ -31,7 +32,7 @@ from .layouts import (
     to_published,
     tower_of,
 )
-from .modality import Tower
+from .modality import TOWER_OF, Modality, Tower, Vectors
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ __all__ = [
     "from_published",
     "layout_of",
     "load_weights",
+    "read_centres",
     "read_config",
     "save_weights",
     "to_published",
@@ -135,6 +137,42 @@ def read_config(path: str | os.PathLike[str]) -> ImageBindConfig:
         ) from None
 
 
+def read_centres(path: str | os.PathLike[str]) -> dict[Modality, Vectors]:
+    """The mean vectors of modalities, ``(dim,)`` each, in the header of a weight file of ours.
+
+    Returns:
+        What :func:`save_weights` was given as the note ``centres``, a JSON object of lists by
+        modality; nothing if the file has no such note.
+
+    Raises:
+        WeightsError: The note cannot be understood, or its vectors do not fit the configuration.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return {}
+    with _reading(path):
+        note = _read_header(path)[1].get("centres")
+    if note is None:
+        return {}
+    dim = read_config(path).dim
+    try:
+        found = {
+            Modality(name): np.array(centre, np.float32)
+            for name, centre in json.loads(note).items()
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} has mean vectors that cannot be read ({error}); fetch or convert it again"
+        ) from None
+    for modality, centre in found.items():
+        if centre.shape != (dim,) or not np.isfinite(centre).all():
+            raise WeightsError(
+                f"{path} has a mean of {modality} that is not {dim} finite numbers; fetch or "
+                "convert it again"
+            )
+    return found
+
+
 def save_weights(
     model: "ImageBind",
     path: str | os.PathLike[str],
@@ -209,6 +247,9 @@ def convert(
             "source_layout": file.layout.value,
             "source_fingerprint": fingerprint(source),
         }
+        if centres := read_centres(source):
+            kept = {str(m): centres[m].tolist() for m in centres if TOWER_OF[m] in wanted}
+            origin["centres"] = json.dumps(kept)
         _write(target, state, config, origin)
     logger.info("converted source=%s target=%s tensors=%d", source, target, len(state))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from anybind.encoders.clouds import PointsPreprocessor, farthest_points, load_cloud
+from anybind.encoders.media import load_array
 from anybind.errors import MediaError
 
 Cloud = npt.NDArray[np.float32]
@@ -38,11 +39,11 @@ def test_farthest_points_of_a_line_are_its_ends_then_its_middle() -> None:
     assert farthest_points(line, 3).tolist() == [0, 100, 50]
 
 
-@pytest.mark.parametrize("n_points", [10, 1024, 5000])
-def test_clouds_fill_the_unit_ball(n_points: int) -> None:
+@pytest.mark.parametrize(("n_points", "n_kept"), [(10, 32), (32, 32), (300, 300), (5000, 1024)])
+def test_clouds_fill_the_unit_ball(n_points: int, n_kept: int) -> None:
     """The centroid is the origin and the largest radius is 1, as in Point-Bind's examples."""
     prepared = PointsPreprocessor(n_points=1024)(cloud(n_points))
-    assert prepared.shape == (1024, 3)
+    assert prepared.shape == (n_kept, 3)
     assert prepared.dtype == np.float32
     np.testing.assert_allclose(prepared.astype(np.float64).mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(prepared, axis=1).max(), 1, rtol=1e-6)
@@ -57,12 +58,12 @@ def test_a_cloud_of_the_right_size_keeps_its_points_and_their_order() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_larger_cloud_is_sampled_and_a_smaller_one_repeated() -> None:
+def test_a_larger_cloud_is_sampled_and_a_tiny_one_repeated() -> None:
     """Sampled: the farthest points; repeated: the same points again in the same order."""
     points = cloud(300).astype(np.float64)
     exact = PointsPreprocessor(n_points=100)
     np.testing.assert_array_equal(exact(points), exact(points[farthest_points(points, 100)]))
-    repeated = PointsPreprocessor(n_points=700)(points)
+    repeated = PointsPreprocessor(min_points=700)(points)
     np.testing.assert_array_equal(repeated[:300], repeated[300:600])
     np.testing.assert_array_equal(repeated[600:], repeated[:100])
 
@@ -140,16 +141,17 @@ def promise(shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def zipped(content: bytes) -> bytes:
-    """An npz with one member."""
+def zipped(content: bytes, member: str = "points.npy") -> bytes:
+    """An npz with one member, or what a packed tensor would be."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("points.npy", content)
+        archive.writestr(member, content)
     return buffer.getvalue()
 
 
 BAD = {
-    "text": (b"0 0 0\n1 1 1\n", "not an array file"),
+    "text": (b"up and away\n", "is no point cloud; give ply"),
+    "bytes": (bytes(range(1, 256)), "is no point cloud; give ply"),
     "empty": (b"", "empty"),
     "truncated": (npy(cloud(50))[:300], "truncated"),
     "bomb": (promise((10**12, 3)), "3,000,000,000,000"),
@@ -164,6 +166,8 @@ BAD = {
     "no point": (np.zeros((0, 3)), "no point"),
     "all NaN": (np.full((5, 3), np.nan), "finite"),
     "one place": (np.ones((40, 3)), "coincide"),
+    "one place, rounded": (np.full((7, 3), 0.1), "coincide"),
+    "out of reach": (np.array([[0, 0, 0], [1e200, 0, 0]]), "units are wrong"),
     "nothing": (None, "no point cloud"),
 }
 
@@ -175,6 +179,13 @@ def test_bad_clouds_give_one_line(what: str) -> None:
     with pytest.raises(MediaError, match=reason) as caught:
         PointsPreprocessor(n_points=64)(item)
     assert "\n" not in str(caught.value)
+
+
+def test_a_packed_tensor_is_refused_before_it_is_unpacked() -> None:
+    """torch stores tensors as they are; a packed one may be a thousand times its file."""
+    bomb = io.BytesIO(zipped(bytes(10_000), "data/0"))
+    with pytest.raises(MediaError, match="unpacks to 10,000 bytes"):
+        load_array(bomb, "bomb.pt", member="points", max_numbers=1000)
 
 
 class Evil:

@@ -12,6 +12,8 @@ import torch
 from anybind.encoders.config import (
     AudioConfig,
     ImageBindConfig,
+    MapConfig,
+    PointsConfig,
     TextConfig,
     TrunkConfig,
     VisionConfig,
@@ -194,3 +196,49 @@ def test_a_file_without_the_tower_is_refused(weights: Path, model: ImageBind) ->
 
 def test_nothing_to_encode_gives_no_rows(encoder: Encoder) -> None:
     assert encoder.encode("text", []).shape == (0, 16)
+
+
+def test_clouds_of_different_sizes_are_one_batch(tmp_path: Path) -> None:
+    """A small cloud keeps its points; the oracle is each cloud through the network alone."""
+    config = ImageBindConfig(
+        dim=16,
+        points=PointsConfig(
+            n_points=64,
+            n_centres=8,
+            group=4,
+            dim=24,
+            n_blocks=1,
+            n_heads=2,
+            group_channels=(8, 8, 16, 8),
+            position_hidden=8,
+            projection=16,
+        ),
+    )
+    torch.manual_seed(0)
+    network = ImageBind(config).eval()
+    save_weights(network, tmp_path / "points.safetensors")
+    encoder = load_encoder(tmp_path / "points.safetensors")
+    rng = np.random.default_rng(0)
+    clouds = [rng.standard_normal((n, 3)) for n in (64, 20, 64, 100, 3, 20)]
+    found = encoder.encode("points", clouds, batch_size=4)
+    prepare = encoder.preprocessor("points")
+    assert [len(prepare(cloud)) for cloud in clouds] == [64, 20, 64, 64, 4, 20]
+    with torch.inference_mode():
+        alone = [network("points", torch.from_numpy(prepare(cloud))[None]) for cloud in clouds]
+    np.testing.assert_allclose(found, torch.cat(alone).numpy(), atol=1e-6)
+
+
+def test_the_depth_scale_reaches_the_preparation_and_not_the_fingerprint(tmp_path: Path) -> None:
+    """Files of another unit are prepared alike, so one index holds both."""
+    trunk = dataclasses.replace(TRUNK, bias_kv=True)
+    config = ImageBindConfig(dim=16, depth=MapConfig(trunk=trunk, size=32, patch=8, scale=5.0))
+    save_weights(ImageBind(config), tmp_path / "depth.safetensors")
+    usual = load_encoder(tmp_path / "depth.safetensors")
+    other = load_encoder(tmp_path / "depth.safetensors", depth_scale=1 / 5000)
+    millimetres = np.linspace(600, 6000, 32 * 32).reshape(32, 32).astype(np.uint16)
+    np.testing.assert_allclose(
+        other.encode("depth", [5 * millimetres]), usual.encode("depth", [millimetres]), atol=1e-5
+    )
+    assert usual.fingerprint == other.fingerprint
+    with pytest.raises(UsageError, match="depth_scale is 0"):
+        load_encoder(tmp_path / "depth.safetensors", depth_scale=0)

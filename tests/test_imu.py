@@ -74,6 +74,78 @@ def test_every_form_of_a_recording_agrees() -> None:
         assert motion.rate == pytest.approx(400)
 
 
+def test_arrays_may_lie_either_way() -> None:
+    """Six rows, or six columns."""
+    samples = waves(400, 1)
+    np.testing.assert_array_equal(load_motion(samples.T).samples, samples)
+
+
+ALIASES = [
+    "acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z",
+    "accX,accY,accZ,gyrX,gyrY,gyrZ",
+    "accel.x,accel.y,accel.z,omega.x,omega.y,omega.z",
+    "linear_acceleration.x,linear_acceleration.y,linear_acceleration.z,"
+    "angular_velocity.x,angular_velocity.y,angular_velocity.z",
+    "a_RS_S_x [m s^-2],a_RS_S_y [m s^-2],a_RS_S_z [m s^-2],"
+    "w_RS_S_x [rad s^-1],w_RS_S_y [rad s^-1],w_RS_S_z [rad s^-1]",
+    '"ax (m/s^2)","ay (m/s²)","az",wx,wy,wz',
+]
+
+
+@pytest.mark.parametrize("header", ALIASES)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_have_many_names(header: str, separator: str) -> None:
+    """Those of phones, ROS, EuRoC and short ones, with and without units."""
+    content = csv_of(waves(400, 1), header=header).replace(b",", separator.encode())
+    np.testing.assert_allclose(load_motion(content).samples, waves(400, 1), atol=1e-6)
+
+
+def test_units_in_the_header_are_heeded() -> None:
+    """1 g is 9.80665 m/s², 180 degrees are pi."""
+    content = b"ax (g),ay (g),az (g),gx (deg/s),gy [dps],gz (rad/s)\n" + b"1,2,0,180,-90,3\n" * 2
+    expected = [9.80665, 19.6133, 0, np.pi, -np.pi / 2, 3]
+    np.testing.assert_allclose(load_motion(content).samples[:, 0], expected, rtol=1e-6)
+
+
+CLOCKS = {
+    "t": 1.0,
+    "time": 1000.0,
+    "timestamp": 1e6,
+    "timestamp [ns]": 1e9,
+    "time_ms": 1e3,
+    "timestamp_us": 1e6,
+    "#timestamp": 1e9,
+    "seconds_elapsed": 1.0,
+}
+
+
+@pytest.mark.parametrize("rate", [50, 400])
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_times_are_in_the_unit_of_their_column_or_of_their_size(clock: str, rate: int) -> None:
+    """s, ms, µs or ns after the year 2023; the rate is the one they were written with."""
+    unit = CLOCKS[clock]
+    times = ((1.7e9 if unit > 1 else 0) + np.arange(rate) / rate) * unit
+    lines = [f"{clock},{CHANNELS}"]
+    lines += [f"{time:.4f},1,2,3,4,5,6" for time in times.tolist()]
+    assert load_motion("\n".join(lines).encode()).rate == pytest.approx(rate, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"# from a phone\n# rate: 100 Hz\n{CHANNELS}\n",
+        f"# sampling_rate=100.0\n{CHANNELS}\n",
+        f"# recorded at 100 Hz, indoors, twice\n{CHANNELS}\n",
+        f"{CHANNELS},rate\n",
+    ],
+)
+def test_a_rate_may_stand_in_a_comment_or_a_column(content: str) -> None:
+    row = "1,2,3,4,5,6" + (",100" if content.endswith(",rate\n") else "")
+    motion = load_motion((content + f"{row}\n" * 3).encode())
+    assert motion.rate == 100
+    np.testing.assert_array_equal(motion.samples, np.tile([[1], [2], [3], [4], [5], [6]], 3))
+
+
 def test_uneven_times_are_made_even() -> None:
     """A ramp in time stays a ramp, whenever it was sampled."""
     times = np.sort(np.random.default_rng(0).uniform(0, 4, 300))
@@ -86,7 +158,7 @@ def test_uneven_times_are_made_even() -> None:
 
 GOOD = csv_of(waves(400, 1), 400)
 BAD = {
-    "turned": (waves(400, 1).T, "transpose"),
+    "either way": (waves(400, 1)[:, :6], "either way"),
     "channels": (waves(400, 1)[:3], "expected"),
     "one sample": (waves(400, 1)[:, :1], "at least 2"),
     "NaN": (np.full((6, 99), np.nan), "NaN"),
@@ -95,6 +167,11 @@ BAD = {
     "ragged": (GOOD + b"1,2\n", "no recording"),
     "words": (GOOD + b"9,a,b,c,d,e,f\n", "no recording"),
     "backwards": (GOOD + b"0,1,2,3,4,5,6\n", "do not rise"),
+    "unit": (b"ax (mph),ay,az,gx,gy,gz\n1,2,3,4,5,6\n1,2,3,4,5,6\n", "mph"),
+    "clock": (b"t [days],ax,ay,az,gx,gy,gz\n1,1,2,3,4,5,6\n2,1,2,3,4,5,6\n", "days"),
+    "twice": (b"ax,acc_x,ay,az,gx,gy,gz\n1,1,2,3,4,5,6\n2,1,2,3,4,5,6\n", "several columns"),
+    "changing": (b"rate,ax,ay,az,gx,gy,gz\n1,1,2,3,4,5,6\n2,1,2,3,4,5,6\n", "changes"),
+    "gaps": (b"ax,ay,az,gx,gy,gz\n1,2,3,4,5,6\n1,,3,4,5,6\n", "no recording"),
     "no rows": (f"t,{CHANNELS}\n".encode(), "fewer than 2"),
     "bytes": (bytes(range(256)), "no recording"),
     "empty": (b"", "empty"),

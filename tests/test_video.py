@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 from fractions import Fraction
 from pathlib import Path
@@ -156,6 +157,89 @@ def test_rotated_videos_are_turned_upright(rotation: int, edge: str) -> None:
     blue = frame[:, :, 2].astype(float)
     edges = {"top": blue[:8], "bottom": blue[-8:], "left": blue[:, :8], "right": blue[:, -8:]}
     assert max(edges, key=lambda name: edges[name].mean()) == edge
+
+
+def timed(stamps: list[int], unit: Fraction, *, container: str = "mp4") -> bytes:
+    """Frames as bright as 9 times their number, each shown from its stamp on."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "1", "bf": "0"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = unit
+        for number, stamp in enumerate(stamps):
+            grey = np.full((48, 64, 3), 9 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            frame.pts, frame.time_base = stamp, unit
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def shown(content: bytes) -> list[list[int]]:
+    """The numbers of the frames of each clip."""
+    levels = np.array(brightness(VideoPreprocessor(size=32)(content))) / 9
+    numbers: list[list[int]] = np.rint(levels).astype(int).tolist()
+    return numbers
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_a_file_of_varying_rate_shows_its_frames_at_their_times(container: str) -> None:
+    """A second at 10 frames a second, then three at 2: clips of 0-2 s and of (about) 2-4 s show
+    frames 0, 11 (at 1.5 s), 12 (at 2 s) and 15; counting at the mean rate would end the first
+    clip with frame 7."""
+    stamps = [100 * i for i in range(10)] + [1000 + 500 * i for i in range(6)]
+    first, *_, last = shown(timed(stamps, Fraction(1, 1000), container=container))
+    assert first == [0, 11]
+    assert last in ([11, 15], [12, 15])
+
+
+@pytest.mark.parametrize("rate", [Fraction(24_000, 1001), Fraction(15, 2), Fraction(60)])
+def test_odd_rates_end_the_first_clip_before_two_seconds(rate: Fraction) -> None:
+    """Of 25 frames the last one that begins before 2 s."""
+    stamps = list(range(25))
+    expected = min(math.ceil(2 * rate) - 1, 24)
+    assert shown(timed(stamps, 1 / rate))[0] == [0, expected]
+
+
+def test_a_video_of_one_frame_is_a_clip_of_it_twice() -> None:
+    assert shown(timed([0], Fraction(1, 25))) == [[0, 0]]
+
+
+def test_two_hours_cost_as_many_clips_as_half_a_minute() -> None:
+    """A frame each five minutes: 15 clips from the first to the last."""
+    clips = shown(timed([300 * i for i in range(25)], Fraction(1)))
+    assert len(clips) == 15
+    assert clips[0] == [0, 0]
+    assert clips[-1][-1] == 24
+
+
+def test_an_animated_gif_of_pillow_is_a_video_and_its_first_frame_an_image() -> None:
+    """Ten frames of a tenth of a second, palette and all, the colour of each known."""
+    pictures = [Image.new("RGB", (60, 40), (20 * i, 200 - 20 * i, 0)) for i in range(10)]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=100)
+    clips = VideoPreprocessor(size=32)(buffer.getvalue())
+    assert clips.shape == (1, 3, 2, 32, 32)
+    reds = clips[0, 0, :, 16, 16] * 0.26862954 + 0.48145466
+    np.testing.assert_allclose(reds * 255, [0, 180], atol=3)
+    still = ImagePreprocessor(size=32)(buffer.getvalue())
+    np.testing.assert_allclose(still[16, 16], [0, 200, 0], atol=3)
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm", "mkv", "gif"])
+def test_damaged_files_never_end_in_a_traceback(name: str) -> None:
+    """Cut at four places and with four bytes changed: clips, or one line."""
+    rng = np.random.default_rng(0)
+    whole = encoded(*CONTAINERS[name], n_frames=10)
+    for _ in range(4):
+        content = bytearray(whole)
+        content[rng.integers(0, 300)] = rng.integers(0, 256)
+        for damaged in (bytes(content), whole[: rng.integers(1, len(whole))]):
+            try:
+                assert VideoPreprocessor(size=32)(damaged).ndim == 5
+            except MediaError as error:
+                assert "\n" not in str(error)
 
 
 def test_far_frames_are_reached_by_jumping(data: Path) -> None:

@@ -33,14 +33,16 @@ from anybind.encoders.config import (
     VisionConfig,
     imagebind_huge,
 )
+from anybind.encoders.encoder import load_encoder
 from anybind.encoders.imagebind import ImageBind
-from anybind.encoders.modality import Tower
+from anybind.encoders.modality import Modality, Tower
 from anybind.encoders.weights import (
     NAMES,
     convert,
     fingerprint,
     from_published,
     load_weights,
+    read_centres,
     read_config,
     save_weights,
     to_published,
@@ -559,3 +561,39 @@ def test_reading_a_configuration_needs_no_torch(file: Path, tmp_path: Path) -> N
         f"read_config({str(path)!r}); fingerprint({str(path)!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_mean_vectors_travel_in_the_header(tmp_path: Path) -> None:
+    """They come back as they were given, through an encoder, and through a conversion that keeps
+    their tower; a file without has none."""
+    config = ImageBindConfig(
+        dim=8,
+        vision=VisionConfig(trunk=TrunkConfig(dim=16, n_blocks=1, n_heads=2), size=16, patch=8),
+        imu=IMUConfig(trunk=TrunkConfig(dim=16, n_blocks=1, n_heads=2), window=20),
+    )
+    model = ImageBind(config)
+    given = {m: np.arange(8) / (8 + i) for i, m in enumerate(("image", "video", "imu"))}
+    path, smaller = tmp_path / "with.safetensors", tmp_path / "smaller.safetensors"
+    note = json.dumps({name: centre.tolist() for name, centre in given.items()})
+    save_weights(model, path, notes={"centres": note})
+    for found in (read_centres(path), load_encoder(path).centres):
+        assert set(found) == {Modality.IMAGE, Modality.VIDEO, Modality.IMU}
+        for name, centre in given.items():
+            np.testing.assert_array_equal(found[Modality(name)], centre.astype(np.float32))
+    convert(path, smaller, dtype="fp16", towers=[Tower.VISION])
+    assert set(read_centres(smaller)) == {Modality.IMAGE, Modality.VIDEO}
+    save_weights(model, path)
+    assert read_centres(path) == {} and load_encoder(path).centres == {}
+
+
+@pytest.mark.parametrize(
+    "note", ["{", "3", '{"smell": [0.5]}', '{"image": "x"}', '{"image": [0.5]}', '{"image": [NaN]}']
+)
+def test_mean_vectors_that_do_not_fit_are_refused(note: str, tmp_path: Path) -> None:
+    """Not JSON, no table, an unknown modality, no numbers, too few, not finite."""
+    trunk = TrunkConfig(dim=16, n_blocks=1, n_heads=2)
+    config = ImageBindConfig(dim=2, vision=VisionConfig(trunk=trunk, size=16, patch=8))
+    path = tmp_path / "x.safetensors"
+    save_weights(ImageBind(config), path, notes={"centres": note})
+    with pytest.raises(WeightsError, match="mean"):
+        read_centres(path)
