@@ -22,8 +22,9 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from .index.mixing import MIXINGS, Mixing, mean, mix, slerp
     from .index.pipeline import BuildOptions, build_index
-    from .pipeline import AnyBind, Hit, load
+    from .pipeline import AnyBind, Hit, Input, Mixture, load
 
 _WHERE = {  # public name -> module that defines it, imported when the name is first used
     "AnyBind": "pipeline",
@@ -34,7 +35,11 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "Frames": "encoders.media",
     "Hit": "pipeline",
     "IndexFolderError": "errors",
+    "Input": "pipeline",
+    "MIXINGS": "index.mixing",
     "MediaError": "errors",
+    "Mixing": "index.mixing",
+    "Mixture": "pipeline",
     "Modality": "encoders.modality",
     "Motion": "encoders.media",
     "UsageError": "errors",
@@ -43,6 +48,9 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "build_index": "index.pipeline",
     "load": "pipeline",
     "load_encoder": "encoders.encoder",
+    "mean": "index.mixing",
+    "mix": "index.mixing",
+    "slerp": "index.mixing",
 }
 
 __all__ = [
@@ -54,7 +62,11 @@ __all__ = [
     "Frames",
     "Hit",
     "IndexFolderError",
+    "Input",
+    "MIXINGS",
     "MediaError",
+    "Mixing",
+    "Mixture",
     "Modality",
     "Motion",
     "UsageError",
@@ -63,6 +75,9 @@ __all__ = [
     "build_index",
     "load",
     "load_encoder",
+    "mean",
+    "mix",
+    "slerp",
 ]
 
 

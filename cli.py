@@ -7,24 +7,31 @@ usage. With ``--json`` stdout carries one JSON object and nothing else.
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
-from .encoders.modality import Modality, Tower
+from .encoders.modality import Modality, Tower, Vectors
 from .errors import AnyBindError, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .encoders.encoder import Encoder
-    from .pipeline import AnyBind, Hit, Media
+    from .index.manifest import Json
+    from .pipeline import AnyBind, Hit, Input, Media
 
 Command = Callable[[argparse.Namespace], None]
-Input = tuple[Modality, str]  # what a media option was given
+ID = "id"  # beside the modalities: an item of the index
+WORLD = "world"  # of info --plot-with: not a folder
+WORLD_SCENES = 512  # rendered for it
+WORLD_CHUNK = 32  # scenes in memory
+WORLD_SIZE = 128  # px a side
+Asked = tuple[str, object, float]  # an input of a search: modality or "id", value, signed weight
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,6 +101,8 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     add("--source", required=True, choices=list(KINDS), help="what kind of collection it is")
     add("--input", nargs="+", default=[], metavar="PATH|GLOB", help="its files or folders")
     add("--out", required=True, type=Path, metavar="DIR", help="the index folder")
+    names = [str(modality) for modality in Modality]
+    add("--modality", default="image", choices=names, help="what the items are (default image)")
     add("--limit", type=_positive, metavar="N", help="take only the first N items")
     add("--batch-size", default="auto", type=_batch_size, metavar="N|auto")
     add("--workers", type=_positive, metavar="N", help="decoding processes; default: one per core")
@@ -114,6 +123,7 @@ def _build(args: argparse.Namespace) -> None:
         source=args.source,
         inputs=tuple(args.input),
         out=args.out,
+        modality=Modality(args.modality),
         limit=args.limit,
         batch_size=args.batch_size,
         workers=args.workers,
@@ -134,7 +144,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
     _add_media(parser)
     add = parser.add_argument
-    add("--id", type=int, metavar="N", help="search with an item of the index")
+    add("--id", action=_AppendInput, type=int, metavar="N", help="an item of the index")
+    _add_mixing(parser)
     add("-k", type=_positive, default=10, metavar="K", help="how many neighbours (default 10)")
     add("--sheet", type=Path, metavar="OUT.png", help="draw the results: png, jpg or webp")
     _add_encoder(parser, default=None)
@@ -145,29 +156,32 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 def _search(args: argparse.Namespace) -> None:
     from . import pipeline
 
-    inputs: list[Input] = args.inputs
-    if len(inputs) + (args.id is not None) != 1:
+    inputs = _inputs(args)
+    if not inputs:
         flags = ", ".join(f"--{m}" for m in Modality)
-        raise UsageError(f"a search takes one query; give one of {flags}, --id")
+        raise UsageError(f"nothing to search with; give one or more of {flags}, --id")
     ab = pipeline.load(
         args.folder,
         encoder=args.encoder,
         weights=args.weights,
         device=args.device,
         precision=args.precision,
+        depth_scale=args.depth_scale,
     )
     started = time.perf_counter()
-    media = cast("Media", {str(modality): value for modality, value in inputs})
-    hits = ab.search(k=args.k, id=args.id, **media)
+    query = ab.mix(*inputs, centre=args.centre)
+    hits = ab.search(embedding=query.vector, k=args.k)
     took = 1000 * (time.perf_counter() - started)
     if args.sheet is not None:
-        _save_sheet(ab, hits, inputs, args)
+        _save_sheet(ab, hits, [(i.modality, i.value, i.weight) for i in inputs], args)
     if args.json:
         results = [vars(hit) for hit in hits]
-        _print_json({"results": results, "took_ms": round(took, 3)})
+        about = {name: value for name, value in vars(query).items() if name != "vector"}
+        _print_json({"results": results, "query": about, "took_ms": round(took, 3)})
         return
     rows = [
-        (f"{h.score:.3f}", str(h.id), h.caption or "", h.url or h.image_path or h.key) for h in hits
+        (f"{h.score:.3f}", str(h.id), h.caption or "", h.url or h.image_path or h.path or h.key)
+        for h in hits
     ]
     _print_table(("score", "id", "caption", "source"), rows, right=2)
     if args.sheet is not None:
@@ -175,36 +189,41 @@ def _search(args: argparse.Namespace) -> None:
 
 
 def _save_sheet(
-    ab: "AnyBind", hits: Sequence["Hit"], inputs: Sequence[Input], args: argparse.Namespace
+    ab: "AnyBind", hits: Sequence["Hit"], asked: Sequence[Asked], args: argparse.Namespace
 ) -> None:
-    """The neighbours as a contact sheet; a picture that was asked with stands first, framed."""
+    """What was asked with, each input drawn, beside the pictures of what was found."""
     import io
 
     from PIL import Image
 
-    from .encoders.images import open_image
-    from .sheet import contact_sheet
+    from .drawings import draw
+    from .sheet import Query, search_sheet
 
-    pictures: list[Image.Image] = []
-    labels: list[str] = []
-    asked = [("id", str(args.id))] if args.id is not None else inputs
-    for name, value in asked:
-        if name == Modality.IMAGE:
-            pictures.append(open_image(value))
-            labels.append("the query")
-    queries = len(pictures)
-    for rank, hit in enumerate(hits, start=1):
-        thumbnail = ab.index.thumbnail(hit.id)
-        if thumbnail is None:
+    def thumbnail(item: int) -> Image.Image:
+        picture = ab.index.thumbnail(item)
+        if picture is None:
             raise UsageError(
                 f"{args.folder} was built without thumbnails, so there is nothing to draw; "
                 "leave out --sheet, or build it again without --no-thumbnails"
             )
-        pictures.append(Image.open(io.BytesIO(thumbnail)))
-        labels.append(f"{rank}.  {hit.score:.3f}\n{hit.caption or hit.key}")
-    title = ", ".join(f"{name}: {value}" for name, value in asked)
-    sheet = contact_sheet(
-        pictures, labels, columns=6, title=title, emphasised=0 if queries else None
+        return Image.open(io.BytesIO(picture))
+
+    queries: list[Query] = []
+    for name, value, weight in asked:
+        if name == "id":
+            picture = thumbnail(int(str(value)))
+        else:
+            picture = draw(Modality(name), value, depth_scale=ab.encoder.depth_scale)
+        label = f"minus {name}" if weight < 0 else name
+        if abs(weight) != 1:
+            label += f", weight {abs(weight):g}"
+        if name != Modality.TEXT:
+            label += f"\n{Path(str(value)).name}"
+        queries.append(Query(picture=picture, label=label, weight=weight))
+    sheet = search_sheet(
+        queries,
+        [thumbnail(hit.id) for hit in hits],
+        [f"{n}.  {hit.score:.3f}\n{hit.caption or hit.key}" for n, hit in enumerate(hits, 1)],
     )
     _save_picture(sheet, args.sheet)
 
@@ -228,6 +247,14 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, metavar="OUT.npy", help="write float32 rows, one an input, to a file")
     add("--scaled", action="store_true", help="ImageBind's own scale instead of unit length")
+    add(
+        "--mix",
+        nargs="?",
+        const="anybind",
+        metavar="anybind|imagebind-llm",
+        help="one vector of all inputs, mixed in this way (default anybind)",
+    )
+    _add_mixing(parser)
     _add_encoder(parser, default="imagebind-mini")
     add("--reference", action="store_true", help="prepare media exactly as the published code")
     _add_common(parser)
@@ -240,30 +267,46 @@ def _embed(args: argparse.Namespace) -> None:
     from .files import atomic_path
     from .pipeline import AnyBind
 
-    inputs: list[Input] = args.inputs
+    inputs = _inputs(args)
     if not inputs:
         raise UsageError(f"nothing to embed; give one of {', '.join(f'--{m}' for m in Modality)}")
+    if args.mix is None and (args.weight or args.centre is not None or _any_minus(args)):
+        raise UsageError("--weight, --minus and --centre are for mixing inputs; add --mix")
+    if any(part.modality == ID for part in inputs):
+        raise UsageError("embed opens no index, so it knows no ids; give the medium itself")
+    if args.mix is not None and args.scaled:
+        raise UsageError("--mix takes every input at unit length; leave out --scaled")
     encoder = _load_encoder(args)
     ab = AnyBind(encoder)
-    vectors = np.empty((len(inputs), encoder.dim), np.float32)
-    for modality in dict(inputs):  # one batch a modality, rows in the order given
-        rows = [i for i, (name, _) in enumerate(inputs) if name is modality]
-        batch = [inputs[i][1] for i in rows]
-        vectors[rows] = ab.embed(scaled=args.scaled, **cast("Media", {str(modality): batch}))
+    mixture = None
+    if args.mix is not None:
+        mixture = ab.mix(*inputs, centre=args.centre, mixing=args.mix)
+        labels, vectors = ["mixture"], mixture.vector[None]
+    else:
+        labels = [f"{part.modality} {part.value}" for part in inputs]
+        vectors = np.empty((len(inputs), encoder.dim), np.float32)
+        for kind in dict.fromkeys(part.modality for part in inputs):  # one batch a modality
+            rows = [i for i, part in enumerate(inputs) if part.modality == kind]
+            batch = [inputs[i].value for i in rows]
+            vectors[rows] = ab.embed(scaled=args.scaled, **cast("Media", {kind: batch}))
     if args.out is not None:
         with atomic_path(args.out) as path, path.open("wb") as file:
             np.save(file, vectors)
-    if args.json:
+    facts = {"encoder": encoder.name, "dim": encoder.dim}
+    if args.json and mixture is not None:
+        mixed = {**vars(mixture), "vector": mixture.vector.tolist()}
+        _print_json({**facts, "mixture": mixed})
+    elif args.json:
         items = [
-            {"modality": str(name), "input": value, "embedding": row.tolist()}
-            for (name, value), row in zip(inputs, vectors, strict=True)
+            {"modality": part.modality, "input": part.value, "embedding": row.tolist()}
+            for part, row in zip(inputs, vectors, strict=True)
         ]
-        _print_json({"encoder": encoder.name, "dim": encoder.dim, "embeddings": items})
+        _print_json({**facts, "embeddings": items})
     elif args.out is not None:
         print(f"{args.out}: {vectors.shape[0]} x {vectors.shape[1]} float32")
     else:
-        for (name, value), row in zip(inputs, vectors, strict=True):
-            print(f"{name} {value}: {' '.join(f'{x:.4f}' for x in row)}")
+        for label, row in zip(labels, vectors, strict=True):
+            print(f"{label}: {' '.join(f'{x:.4f}' for x in row)}")
 
 
 # ------------------------------------------------------------------------------- info and verify
@@ -271,6 +314,17 @@ def _embed(args: argparse.Namespace) -> None:
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
+    add = parser.add_argument
+    add("--plot", type=Path, metavar="OUT.png", help="draw the modality gap, and print its figures")
+    add(
+        "--plot-with",
+        nargs="+",
+        metavar="DIR|world",
+        help="what to compare with, beside the captions: indices of other modalities by the same "
+        "encoder (items of one key belong together), or unseen scenes of the simulated world "
+        "(default for imagebind-mini, which knows no other)",
+    )
+    _add_encoder(parser, default=None)
     _add_common(parser)
     parser.set_defaults(command=_info)
 
@@ -278,11 +332,94 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 def _info(args: argparse.Namespace) -> None:
     from .index.verify import describe
 
+    if args.plot_with and args.plot is None:
+        raise UsageError("--plot-with says what to draw; name the picture with --plot OUT.png")
     facts = describe(args.folder)
+    if args.plot is not None:
+        facts["gap"] = _plot_gap(args, title=f"{args.folder}: {facts['holds']}")
     if args.json:
         _print_json(facts)
-    else:
-        _print_facts(facts)
+        return
+    _print_facts(facts)
+    if args.plot is not None:
+        print(f"modality gap: {args.plot}", file=sys.stderr)
+
+
+def _plot_gap(args: argparse.Namespace, title: str) -> "dict[str, Json]":
+    """Draw how the modalities lie to the indexed one, and return the figures."""
+    from . import pipeline
+    from .index import gap
+    from .index.search import Index
+
+    ab = pipeline.load(
+        args.folder,
+        encoder=args.encoder,
+        weights=args.weights,
+        device=args.device,
+        precision=args.precision,
+        depth_scale=args.depth_scale,
+    )
+    index = ab.index
+    ids = gap.sampled(index)
+    vectors = {index.modality: index.vectors(ids)}
+    pairs: dict[Modality, gap.Pairs] = {}
+    captions = {row.id: row.caption for row in index.rows(ids) if row.caption}
+    if captions and index.modality != Modality.TEXT and Modality.TEXT in ab.encoder.modalities:
+        texts = ab.embed(text=list(captions.values()))
+        vectors[Modality.TEXT] = texts
+        pairs[Modality.TEXT] = (texts, index.vectors(list(captions)))
+    mini = index.manifest.encoder.name == "imagebind-mini"
+    for name in args.plot_with or ([WORLD] if mini else []):
+        if name == WORLD:
+            found = _world_pairs(ab, without=vectors)
+            vectors |= {modality: rows for modality, (rows, _) in found.items()}
+            pairs |= found
+            continue
+        other = Index.open(name, encoder=ab.encoder)
+        if other.modality in vectors:
+            raise UsageError(f"{name} holds {other.modality}, which is in the picture already")
+        vectors[other.modality] = other.vectors(gap.sampled(other))
+        together = gap.pairs_by_key(other, index)
+        if together is not None:
+            pairs[other.modality] = together
+    title += f" by {index.manifest.encoder.name}"
+    figures = gap.plot_gap(vectors, pairs, args.plot, title=title)
+    return {
+        str(modality): {
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in vars(figure).items()
+        }
+        for modality, figure in figures.items()
+    }
+
+
+def _world_pairs(
+    ab: "AnyBind", without: Iterable[Modality]
+) -> dict[Modality, tuple[Vectors, Vectors]]:
+    """Unseen scenes of the world in every other modality, and in that of the index.
+
+    Videos are left out: they take long to render, and the image tower sees them.
+    """
+    import numpy as np
+    from tqdm import tqdm
+
+    from .world.media import medium
+    from .world.scene import scene
+    from .world.splits import split_ids
+
+    own = ab.index.modality
+    others = [m for m in ab.encoder.modalities if m not in {*without, Modality.VIDEO}]
+    scenes = [scene(number) for number in split_ids("test", WORLD_SCENES)]
+    vectors: dict[Modality, Vectors] = {}
+    for modality in [own, *others] if others else []:
+        parts: list[Vectors] = []
+        bar = tqdm(range(0, len(scenes), WORLD_CHUNK), f"scenes as {modality}", leave=False)
+        for start in bar:
+            some = scenes[start : start + WORLD_CHUNK]
+            items = [medium(modality, of, WORLD_SIZE) for of in some]
+            parts.append(ab.embed(progress=False, **cast("Media", {str(modality): items})))
+        vectors[modality] = np.concatenate(parts)
+    return {modality: (vectors[modality], vectors[own]) for modality in others}
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -368,16 +505,19 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--ids", required=True, type=_id_range, metavar="FIRST:END")
     render.add_argument("--out", required=True, type=Path, metavar="OUT.png")
     render.add_argument("--size", type=_positive, default=192, metavar="PX", help="of one scene")
+    media = [str(modality) for modality in Modality]
+    render.add_argument("--modality", choices=media, default="image", help="how they are shown")
     _add_common(render)
     render.set_defaults(command=_world_render)
     export = sub.add_parser(
         "export",
         help="write scenes as ordinary files, or as webdataset shards",
-        epilog="try: anybind world export --split test --limit 100 --out world/",
+        epilog="try: anybind world export --split test --limit 100 --modality image,audio --out w/",
     )
     add = export.add_argument
     add("--split", default="train", metavar="NAME", help="train, validation, test, compositional")
     add("--limit", type=_positive, default=1000, metavar="N", help="how many scenes")
+    add("--modality", default="image", metavar="LIST", help="image,audio,video,points,...")
     add("--size", type=_positive, default=256, metavar="PX", help="side of a picture")
     add("--format", choices=("files", "webdataset"), default="files")
     add("--out", required=True, type=Path, metavar="DIR")
@@ -388,7 +528,8 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 def _world_render(args: argparse.Namespace) -> None:
     from .world.sheet import scene_sheet
 
-    _save_picture(scene_sheet(args.ids, size=args.size), args.out)
+    sheet = scene_sheet(args.ids, modality=args.modality, size=args.size)
+    _save_picture(sheet, args.out)
     if args.json:
         _print_json({"path": str(args.out), "scenes": len(args.ids)})
     else:
@@ -399,8 +540,16 @@ def _world_export(args: argparse.Namespace) -> None:
     from .world.export import export_files, export_webdataset
 
     args.interrupted = "interrupted; finished files are kept: run the same command to resume"
-    export = export_webdataset if args.format == "webdataset" else export_files
-    export(args.out, args.split, args.limit, size=args.size)
+    modalities = args.modality.split(",")
+    if args.format == "files":
+        export_files(args.out, args.split, args.limit, modalities=modalities, size=args.size)
+    elif len(modalities) == 1:
+        export_webdataset(args.out, args.split, args.limit, modality=modalities[0], size=args.size)
+    else:
+        raise UsageError(
+            f"webdataset shards hold one modality; --modality names {args.modality}: "
+            "choose one, or --format files"
+        )
     if args.json:
         _print_json({"path": str(args.out), "scenes": args.limit, "format": args.format})
     else:
@@ -464,6 +613,13 @@ def _add_encoder(parser: argparse.ArgumentParser, *, default: str | None) -> Non
     add("--weights", metavar="FILE", help="its weight file, if it is not the preset's own")
     add("--device", default="auto", metavar="auto|cpu|cuda|cuda:N")
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    add(
+        "--depth-scale",
+        type=_metres,
+        default=0.001,
+        metavar="METRES",
+        help="a unit of depth maps that hold integers (default 0.001: millimetres)",
+    )
 
 
 def _load_encoder(args: argparse.Namespace) -> "Encoder":
@@ -475,6 +631,7 @@ def _load_encoder(args: argparse.Namespace) -> "Encoder":
         weights=args.weights,
         device=args.device,
         precision=args.precision,
+        depth_scale=args.depth_scale,
         reference=args.reference,
     )
 
@@ -488,7 +645,7 @@ def _add_media(parser: argparse.ArgumentParser) -> None:
 
 
 class _AppendInput(argparse.Action):
-    """Collect ``(modality, value)`` pairs of all media options in the order they were given."""
+    """Collect the values of all media options, and of --minus, in the order they were given."""
 
     def __call__(
         self,
@@ -497,13 +654,128 @@ class _AppendInput(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        namespace.inputs = [*namespace.inputs, (Modality(self.dest), values)]
+        if self.dest == "minus":
+            kind, value = cast("tuple[str, object]", values)
+        else:
+            kind, value = self.dest, values
+        given = _Given(kind=str(kind), value=value, minus=self.dest == "minus")
+        namespace.inputs = [*namespace.inputs, given]
+
+
+class _Given(NamedTuple):
+    """What one media option, or one --minus, was given."""
+
+    kind: str  # a modality, or "id"
+    value: object
+    minus: bool
+
+
+class _Weight(NamedTuple):
+    """What one --weight was given."""
+
+    kind: str
+    position: int | None  # which input of the kind, from 0; None: all of them
+    weight: float
+
+
+def _add_mixing(parser: argparse.ArgumentParser) -> None:
+    """How the inputs of :func:`_add_media` count in a mixture."""
+    add = parser.add_argument
+    add(
+        "--minus",
+        action=_AppendInput,
+        type=_minus,
+        metavar="MODALITY=VALUE",
+        help="take an input away",
+    )
+    add(
+        "--weight",
+        action="append",
+        default=[],
+        type=_weight,
+        metavar="MODALITY[:POSITION]=W",
+        help="of all inputs of a modality, or of one of them, from 0 in the order given, those of "
+        "--minus included (default 1)",
+    )
+    add(
+        "--centre",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="take out of each input the mean of its modality (default: for several inputs whose "
+        "means are known)",
+    )
+
+
+def _inputs(args: argparse.Namespace) -> list["Input"]:
+    """The inputs of a mixture, in the order given, with their signed weights."""
+    from .pipeline import Input
+
+    given: list[_Given] = args.inputs
+    weights = [1.0] * len(given)
+    asked: list[_Weight] = args.weight
+    for kind, position, weight in sorted(asked, key=lambda w: w.position is not None):
+        places = [i for i, item in enumerate(given) if item.kind == kind]
+        if not places:
+            kinds = ", ".join(dict.fromkeys(item.kind for item in given)) or "nothing"
+            raise UsageError(f"--weight {kind}={weight:g}: there is no {kind}, but {kinds}")
+        if position is not None and position >= len(places):
+            raise UsageError(
+                f"--weight {kind}:{position}={weight:g}: positions of {kind} run from 0 to "
+                f"{len(places) - 1}"
+            )
+        for place in places if position is None else [places[position]]:
+            weights[place] = weight
+    return [
+        Input(item.kind, item.value, weight=-weight if item.minus else weight)
+        for item, weight in zip(given, weights, strict=True)
+    ]
+
+
+def _any_minus(args: argparse.Namespace) -> bool:
+    given: list[_Given] = args.inputs
+    return any(item.minus for item in given)
+
+
+def _minus(text: str) -> tuple[str, object]:
+    kind, equals, value = text.partition("=")
+    if not equals or kind not in (*Modality, ID):
+        kinds = ", ".join((*Modality, ID))
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as text=blue, with one of {kinds}")
+    if kind != ID:
+        return kind, value
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: an id is a whole number, as in id=7")
+    return kind, int(value)
+
+
+def _weight(text: str) -> _Weight:
+    name, _, number = text.partition("=")
+    kind, colon, position = name.partition(":")
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if kind not in (*Modality, ID) or not math.isfinite(weight):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as audio=0.6 or text:0=0.6")
+    if colon and not position.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: a position is a whole number, from 0")
+    return _Weight(kind=kind, position=int(position) if colon else None, weight=weight)
 
 
 def _positive(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return value
+
+
+def _metres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no length in metres")
     return value
 
 

@@ -1,21 +1,34 @@
 """AnyBind: an encoder and an index, together.
 
-What a person does with the parts: embed media, and search an index with them. The command line
-and every other front call this class and add nothing of their own.
+What a person does with the parts: embed media, mix them, and search an index with them. The command
+line and every other front call this class and add nothing of their own.
 """
 
+import logging
+import math
+import operator
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import SupportsIndex, TypedDict, Unpack, cast
 
 import numpy as np
 
 from .encoders.encoder import PRESETS, Encoder, load_encoder
+from .encoders.maps import MILLIMETRES
 from .encoders.modality import Modality, Vectors
 from .errors import IndexFolderError, UsageError
+from .index.mixing import Centres, Mixing, centred, mixing_of, shares, weighted_sum
 from .index.search import Index
+
+logger = logging.getLogger(__name__)
+
+ID = "id"  # an input that is an item of the index
+EMBEDDING = "embedding"  # an input that is a vector already
+KINDS: tuple[str, ...] = (*Modality, ID, EMBEDDING)
 
 
 class Media(TypedDict, total=False):
@@ -31,6 +44,32 @@ class Media(TypedDict, total=False):
     imu: object
 
 
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One part of a query, with its share in it: ``Input("audio", "dog.wav", weight=0.6)``."""
+
+    modality: str  # of KINDS: a modality, "id" (an item of the index) or "embedding" (a vector)
+    value: object  # as AnyBind.embed takes it; a row number; or numbers (dim,)
+    _: KW_ONLY
+    weight: float = 1.0  # of its unit vector in the sum; negative takes it away
+
+    def __post_init__(self) -> None:
+        if self.modality not in KINDS:
+            raise UsageError(f"an input is called {self.modality!r}; there are {', '.join(KINDS)}")
+        if not math.isfinite(self.weight):
+            raise UsageError(f"the weight of {self.modality} is {self.weight}; give a number")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixture:
+    """What several inputs became."""
+
+    vector: Vectors  # (dim,)
+    norm: float  # of the weighted sum before it was normalised: small where inputs disagree
+    weights: tuple[float, ...]  # of the inputs, as they entered the sum
+    centred: bool  # whether the modalities' means were taken out
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hit:
     """One neighbour of a query."""
@@ -40,17 +79,18 @@ class Hit:
     key: str  # the item's name in its source
     caption: str | None
     url: str | None
-    image_path: str | None  # file, or archive#member, relative to the source's root
-    width: int  # of the original picture, pixels
-    height: int
+    image_path: str | None  # of a picture: file, or archive#member, from the source's root
+    path: str | None  # the same of any other medium
+    width: int | None  # of the original picture, pixels
+    height: int | None
 
 
 class AnyBind:
-    """Embed media, and search an index with them. Safe to call from many threads.
+    """Embed media, mix them, search an index with them. Safe to call from many threads.
 
     Args:
         encoder: What turns media into vectors.
-        index: What is searched; without one, only :meth:`embed` works.
+        index: What is searched; without one, only :meth:`embed` and :meth:`mix` work.
     """
 
     def __init__(self, encoder: Encoder, index: Index | None = None) -> None:
@@ -107,47 +147,102 @@ class AnyBind:
         )
         return vectors if items is value else vectors[0]
 
-    def search(
+    @cached_property
+    def centres(self) -> Centres:
+        """The means of modalities that are known: the index's own before the encoder's."""
+        if self._index is None:
+            return self.encoder.centres
+        own = self._index.manifest.centres
+        return dict(self.encoder.centres) | {
+            Modality(name): np.array(centre, np.float32) for name, centre in own.items()
+        }
+
+    def mix(
         self,
-        *,
-        k: int = 10,
-        id: int | None = None,
-        embedding: Vectors | None = None,
+        *inputs: Input,
+        id: int | Sequence[int] | None = None,
+        embedding: Vectors | Sequence[Vectors] | None = None,
+        weights: Mapping[str, float | Sequence[float]] | None = None,
+        minus: Mapping[str, object] | None = None,
+        centre: bool | None = None,
+        mixing: str | Mixing = "anybind",
         **media: Unpack[Media],
-    ) -> list[Hit]:
-        """Find the items of the index nearest to one query.
+    ) -> Mixture:
+        """Mix inputs into one vector: the sum of their unit vectors times their weights.
 
         Args:
+            inputs: Parts with their weights; beside them, or instead:
+            media: Parts by modality, as :meth:`embed` takes them; a list is several parts.
+            id: Items of the index.
+            embedding: Vectors ``(dim,)`` or ``(n, dim)`` of this encoder's space, of any length but
+                zero.
+            weights: Of the parts given by name: a number for all of a modality, or one for each,
+                those in ``minus`` last. 1 if not given.
+            minus: Parts by name, as ``media`` and ``id``, that are taken away: their weights count
+                negative.
+            centre: Take out of each part the mean of its modality. By default where there are
+                several parts, ``mixing`` does so, and all of their means are known.
+            mixing: A name of :data:`.mixing.MIXINGS`, or one of your own.
+
+        Raises:
+            UsageError: There is no part or no such modality, a part has no direction, weights do
+                not fit or are all zero, the parts cancel each other, or their means are not known.
+            MediaError: A part cannot be read.
+        """
+        parts = [*inputs, *_parts(media, id, embedding, minus or {}, weights or {})]
+        if not parts:
+            raise UsageError(f"got nothing to mix or to look for; give one of {', '.join(KINDS)}")
+        rule = mixing_of(mixing) if isinstance(mixing, str) else mixing
+        rows = self._vectors_of(parts)
+        if centre is None:
+            centre = rule.centre and len(parts) > 1 and self._can_centre(parts)
+        if centre:
+            rows = self._centred(parts, rows)
+        factors = [part.weight for part in parts]
+        total, norm = weighted_sum(rows, shares(factors) if rule.shares else factors)
+        logger.info("mixed inputs=%d centred=%s norm=%.3f", len(parts), centre, norm)
+        return Mixture(
+            vector=(total / norm if rule.normalise else total).astype(np.float32),
+            norm=norm,
+            weights=tuple(shares(factors).tolist() if rule.shares else factors),
+            centred=centre,
+        )
+
+    def search(
+        self,
+        *inputs: Input,
+        k: int = 10,
+        id: int | Sequence[int] | None = None,
+        embedding: Vectors | Sequence[Vectors] | None = None,
+        weights: Mapping[str, float | Sequence[float]] | None = None,
+        minus: Mapping[str, object] | None = None,
+        centre: bool | None = None,
+        **media: Unpack[Media],
+    ) -> list[Hit]:
+        """Find the items of the index nearest to one query, mixed of any number of parts.
+
+        Args:
+            inputs: As all other arguments, the query as :meth:`mix` takes it.
             k: Neighbours to return, at most the size of the index.
-            media: The query, one item, as :meth:`embed` takes it; or
-            id: an item of the index; or
-            embedding: a vector ``(dim,)`` of this encoder's space, of any length but zero.
 
         Returns:
             ``k`` hits, best first.
 
         Raises:
-            UsageError: Not exactly one query, ``k`` or ``id`` outside the index, or no index open.
-            MediaError: The query cannot be read.
+            UsageError: As :meth:`mix`; ``k`` is outside the index, or no index is open.
+            MediaError: A part of the query cannot be read.
         """
-        given = [name for name, value in media.items() if value is not None]
-        given += ["id"] * (id is not None) + ["embedding"] * (embedding is not None)
-        if len(given) != 1:
-            raise UsageError(
-                f"a search takes one query, and got {' and '.join(given) or 'none'}; "
-                f"give one of {', '.join(Modality)}, id, embedding"
-            )
         index = self.index
-        if id is not None:
-            query = index.vectors([id])
-        elif embedding is not None:
-            query = _unit(embedding, self.encoder.dim)
-        else:
-            query = self.embed(**media)
-            if query.ndim != 1:
-                raise UsageError("search takes one query at a time; call it once for each")
-            query = query[None]
-        found = index.search(query, k)
+        query = self.mix(
+            *inputs,
+            id=id,
+            embedding=embedding,
+            weights=weights,
+            minus=minus,
+            centre=centre,
+            **media,
+        )
+        found = index.search(query.vector[None], k)
         rows = index.rows(found.ids[0])
         return [
             Hit(
@@ -157,11 +252,50 @@ class AnyBind:
                 caption=row.caption,
                 url=row.url,
                 image_path=row.image_path,
+                path=row.path,
                 width=row.width,
                 height=row.height,
             )
             for score, row in zip(found.scores[0], rows, strict=True)
         ]
+
+    def _vectors_of(self, parts: Sequence[Input]) -> Vectors:
+        """The unit vectors of parts, ``(n, dim)``; those of one modality are encoded together."""
+        rows = np.empty((len(parts), self.encoder.dim), np.float32)
+        for kind in dict.fromkeys(part.modality for part in parts):
+            places = [i for i, part in enumerate(parts) if part.modality == kind]
+            values = [parts[i].value for i in places]
+            if kind == ID:
+                rows[places] = self.index.vectors([_whole(value) for value in values])
+            elif kind == EMBEDDING:
+                rows[places] = [_vector(value, self.encoder.dim) for value in values]
+            else:
+                rows[places] = self.embed(**cast(Media, {kind: values}))
+        return rows
+
+    def _modality_of(self, part: Input) -> Modality | None:
+        """What a part is of; a ready vector does not tell."""
+        if part.modality == ID:
+            return self.index.modality
+        return None if part.modality == EMBEDDING else Modality(part.modality)
+
+    def _can_centre(self, parts: Sequence[Input]) -> bool:
+        """Whether the means of all parts are known."""
+        return all(self._modality_of(part) in self.centres for part in parts)
+
+    def _centred(self, parts: Sequence[Input], rows: Vectors) -> Vectors:
+        """Take the mean of its modality out of each part."""
+        out = np.empty_like(rows)
+        modalities = [self._modality_of(part) for part in parts]
+        for modality in dict.fromkeys(modalities):
+            if modality is None:
+                raise UsageError(
+                    "an embedding does not say what it is of, so it cannot be centred; mix without "
+                    "centring"
+                )
+            places = [i for i, found in enumerate(modalities) if found is modality]
+            out[places] = centred(rows[places], modality, self.centres)
+        return out
 
 
 def load(
@@ -171,6 +305,7 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    depth_scale: float = MILLIMETRES,
 ) -> AnyBind:
     """Open an index folder together with the encoder that built it.
 
@@ -181,6 +316,7 @@ def load(
         weights: The encoder's weight file, if it lies elsewhere than the preset says.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        depth_scale: Metres per unit of depth maps that hold integers.
 
     Raises:
         IndexFolderError: The folder is no finished index, or another encoder built it.
@@ -200,6 +336,7 @@ def load(
             weights=weights,
             device=device,
             precision=precision,
+            depth_scale=depth_scale,
             reference=index is not None and index.manifest.encoder.reference,
         )
     if index is not None:
@@ -209,9 +346,7 @@ def load(
 
 def _only(media: Media) -> tuple[Modality, object]:
     """The one modality that was given, with its value."""
-    unknown = [name for name in media if name not in Modality.__members__.values()]
-    if unknown:
-        raise TypeError(f"unexpected keyword {unknown[0]!r}; modalities are {', '.join(Modality)}")
+    _check_names(media)
     given = {name: value for name, value in media.items() if value is not None}
     if len(given) != 1:
         raise UsageError(
@@ -220,6 +355,13 @@ def _only(media: Media) -> tuple[Modality, object]:
         )
     name, value = given.popitem()
     return Modality(name), value
+
+
+def _check_names(media: Media) -> None:
+    """Refuse a keyword that is no modality, as Python refuses one that a function does not have."""
+    unknown = [name for name in media if name not in Modality.__members__.values()]
+    if unknown:
+        raise TypeError(f"unexpected keyword {unknown[0]!r}; modalities are {', '.join(Modality)}")
 
 
 def _check_texts(texts: Sequence[object]) -> None:
@@ -231,12 +373,76 @@ def _check_texts(texts: Sequence[object]) -> None:
             raise UsageError("the text is empty; say what to look for")
 
 
-def _unit(embedding: Vectors, dim: int) -> Vectors:
-    """``embedding`` as one unit row ``(1, dim)``."""
-    row = np.asarray(embedding, dtype=np.float32).reshape(1, -1)
-    if row.shape[1] != dim:
-        raise UsageError(f"the embedding has {row.shape[1]} numbers; this index has {dim}")
-    length = float(np.linalg.norm(row))
-    if not np.isfinite(length) or length == 0:
+def _parts(
+    media: Media,
+    id: int | Sequence[int] | None,
+    embedding: Vectors | Sequence[Vectors] | None,
+    minus: Mapping[str, object],
+    weights: Mapping[str, float | Sequence[float]],
+) -> list[Input]:
+    """What was given by name, as parts with their weights."""
+    _check_names(media)
+    given = {**media, ID: id, EMBEDDING: None if embedding is None else _vectors(embedding)}
+    values = [(name, v, 1.0) for name, value in given.items() for v in _several(name, value)]
+    values += [(name, v, -1.0) for name, value in minus.items() for v in _several(name, value)]
+    counts = Counter(name for name, _, _ in values)
+    factors: dict[str, Iterator[float]] = {}
+    for name in counts:
+        weight = weights.get(name, 1.0)
+        each = [weight] * counts[name] if isinstance(weight, int | float) else list(weight)
+        if len(each) != counts[name]:
+            raise UsageError(
+                f"{len(each)} weights for {counts[name]} inputs of {name}; give one for each, "
+                "those in minus last, or one number for all"
+            )
+        factors[name] = iter(each)
+    unused = [name for name in weights if name not in counts]
+    if unused:
+        raise UsageError(
+            f"a weight is given for {unused[0]}, of which there is no input; there are inputs of "
+            f"{', '.join(counts) or 'nothing'}"
+        )
+    return [Input(name, value, weight=sign * next(factors[name])) for name, value, sign in values]
+
+
+def _several(name: str, value: object) -> Sequence[object]:
+    """What was given under a name: nothing, one item, or a list of them."""
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple):
+        if not value:
+            raise UsageError(f"the list of {name} is empty; give at least one, or leave it out")
+        return value
+    return (value,)
+
+
+def _vectors(embedding: object) -> list[object]:
+    """The rows of what was given as one vector or several."""
+    try:
+        rows = np.asarray(embedding, np.float32)
+    except (TypeError, ValueError):
+        raise UsageError("the embedding is no array of numbers (dim,) or (n, dim)") from None
+    return list(rows) if rows.ndim == 2 else [rows]
+
+
+def _vector(value: object, dim: int) -> Vectors:
+    """One ready vector, checked."""
+    try:
+        row = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise UsageError("the embedding is no array of numbers (dim,)") from None
+    if row.shape != (dim,):
+        raise UsageError(
+            f"the embedding has shape {row.shape}; vectors of this encoder have {dim} numbers"
+        )
+    if not np.isfinite(row).all() or not row.any():
         raise UsageError("the embedding is zero or not finite; it has no direction")
-    return row / np.float32(length)
+    return row
+
+
+def _whole(value: object) -> int:
+    """The row number that an ``id`` is."""
+    try:
+        return operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise UsageError(f"id {value!r} is no row number; ids are whole numbers from 0") from None

@@ -6,8 +6,10 @@ that SQLAlchemy knows serves as well when it is named by its URL.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,12 @@ _items = sa.Table(
     sa.Column("key", sa.Text, nullable=False, index=True),
     sa.Column("caption", sa.Text),
     sa.Column("url", sa.Text),
-    sa.Column("image_path", sa.Text, nullable=False),
-    sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("image_path", sa.Text),
+    sa.Column("path", sa.Text),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("duration", sa.Double),
+    sa.Column("n_points", sa.BigInteger),
     sa.Column("sha256", sa.String(64), nullable=False, index=True),
     sa.Column("thumbnail_offset", sa.BigInteger),
     sa.Column("thumbnail_size", sa.Integer),
@@ -83,7 +88,7 @@ class Catalog:
         wanted = list(dict.fromkeys(ids))
         for start in range(0, len(wanted), IDS_PER_QUERY):
             some = wanted[start : start + IDS_PER_QUERY]
-            for row in self._select(sa.select(_items).where(_items.c.id.in_(some))):
+            for row in self._select(sa.select(*self._columns).where(_items.c.id.in_(some))):
                 found[row.id] = Row(**row._mapping)
         missing = [item for item in wanted if item not in found]
         if missing:
@@ -98,13 +103,25 @@ class Catalog:
         """The database, for messages; a password in its URL is masked."""
         return str(self._where if isinstance(self._where, Path) else self._engine.url)
 
+    @cached_property
+    def _columns(self) -> list[sa.Column[Any]]:
+        """The columns that are there: an earlier anybind knew fewer."""
+        with self._reading():
+            there = {column["name"] for column in sa.inspect(self._engine).get_columns("items")}
+        return [column for column in _items.columns if column.name in there]
+
     def _scalar(self, statement: sa.Select[Any]) -> int:
         return int(self._select(statement)[0][0])
 
     def _select(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self._reading(), self._engine.connect() as connection:
+            return connection.execute(statement).all()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn a failure of the database, in the block, into one line that names it."""
         try:
-            with self._engine.connect() as connection:
-                return connection.execute(statement).all()
+            yield
         except (SQLAlchemyError, UnicodeError) as error:
             reason = getattr(error, "orig", None) or error
             raise IndexFolderError(

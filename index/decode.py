@@ -1,6 +1,7 @@
-"""Decoding in other processes: places of pictures in, pixels ready for the encoder out, in order.
+"""Decoding in other processes: places of media in, arrays ready for the encoder out, in order.
 
-A worker is a bare Python that imports numpy and Pillow and nothing heavier. It is started as a
+A worker is a bare Python that imports numpy and Pillow, and what else a medium needs when the first
+one comes. It is started as a
 program of its own, not through ``multiprocessing``, which would import the caller's script again in
 each worker. It ends when its connection closes, so none outlives the build, however that ends.
 """
@@ -8,6 +9,7 @@ each worker. It ends when its connection closes, so none outlives the build, how
 import hashlib
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -20,26 +22,53 @@ from typing import Self
 
 from PIL import Image, ImageOps
 
+from ..encoders.audio import RATE, AudioPreprocessor, load_resampled, load_sound
+from ..encoders.clouds import PointsPreprocessor, load_cloud
 from ..encoders.images import FORMATS, ImagePreprocessor, open_image
-from ..encoders.media import Pixels, label
+from ..encoders.maps import DepthPreprocessor
+from ..encoders.media import Waveform
+from ..encoders.modality import Modality
+from ..encoders.preprocess import Prepared, Preprocessor
+from ..encoders.video import VideoPreprocessor, read_timeline
 from ..errors import AnyBindError, MediaError
 from .sources.base import Media, Sample
-from .thumbnails import encode_thumbnail
+from .thumbnails import SIDE, encode_thumbnail
 
 CHUNK = 16  # samples sent to a worker at once: about 40 ms of work when pictures are small
+CHUNK_OF = {Modality.AUDIO: 2, Modality.VIDEO: 1}  # of many clips: megabytes each, and slow
 CHUNKS_AHEAD = 4  # a worker: decoded samples waiting are at most this many chunks a worker
-MAX_MEDIA_BYTES = 512 * 2**20  # of one picture, as it lies on the disk
+MAX_MEDIA_BYTES = 512 * 2**20  # of one medium, as it lies on the disk
 MAX_DEATHS = 2  # workers one item may kill before it is given up
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_NAME = re.compile(r"^<[^<>]*>:? ?")  # what loaders call bytes and arrays in their messages
 NICENESS = 10  # workers give way to the encoder, which waits for them when it has nothing to do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decoded:
-    """A picture, ready to be encoded and described."""
+class Recipe:
+    """What is made of every medium of a build; it travels to the workers."""
 
-    pixels: Pixels  # what the encoder's preprocessor makes of it
-    width: int  # px, of the whole picture, upright
-    height: int
+    modality: Modality  # of the media
+    prepare: Preprocessor  # the encoder's preparation of one
+    thumbnails: bool  # whether to make small pictures as well
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is seen of a medium while it is decoded."""
+
+    width: int | None = None  # of a picture, px, whole and upright
+    height: int | None = None
+    duration: float | None = None  # of a sound or a video, seconds
+    n_points: int | None = None  # of a cloud, as read from its file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoded:
+    """A medium, ready to be encoded and described."""
+
+    prepared: Prepared  # what the encoder's preprocessor makes of it
+    facts: Facts
     sha256: str  # of its bytes, hexadecimal
     thumbnail: bytes | None  # WebP
 
@@ -47,34 +76,82 @@ class Decoded:
 Outcome = Decoded | str  # or why there is none, one line
 
 
-def decode(media: Media, prepare: ImagePreprocessor, *, thumbnail: bool) -> Outcome:
-    """Read and decode one picture once, for the encoder and for the thumbnail."""
+def decode(media: Media, recipe: Recipe) -> Outcome:
+    """Read and decode one medium once, for the encoder and for the thumbnail."""
     try:
         content = read(media)
     except MediaError as error:
         return str(error)
     try:
-        image = open_image(content, reference=prepare.reference, min_side=prepare.min_side)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as header:
-            width, height = header.size  # a JPEG may have been decoded smaller
-        if (width > height) != (image.width > image.height):
-            width, height = height, width  # and turned upright
-        shown = ImageOps.exif_transpose(image) if prepare.reference else image
-        return Decoded(
-            pixels=prepare.crop(image),
-            width=width,
-            height=height,
-            sha256=hashlib.sha256(content).hexdigest(),
-            thumbnail=encode_thumbnail(shown) if thumbnail else None,
+        prepared, facts, thumbnail = (
+            _decode_picture(content, recipe.prepare, recipe)
+            if isinstance(recipe.prepare, ImagePreprocessor)
+            else _decode_other(content, recipe)
         )
     except MediaError as error:
-        return str(error).removeprefix(label(content)).strip()
+        return _NAME.sub("", str(error))
     except MemoryError:
         return "there is not enough memory to decode it"
+    digest = hashlib.sha256(content).hexdigest()
+    return Decoded(prepared=prepared, facts=facts, sha256=digest, thumbnail=thumbnail)
+
+
+def _decode_picture(
+    content: bytes, prepare: ImagePreprocessor, recipe: Recipe
+) -> tuple[Prepared, Facts, bytes | None]:
+    """A picture is decoded no larger than the encoder and the thumbnail need it."""
+    image = open_image(content, reference=prepare.reference, min_side=prepare.min_side)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as header:
+        width, height = header.size  # a JPEG may have been decoded smaller
+    if (width > height) != (image.width > image.height):
+        width, height = height, width  # and turned upright
+    shown = ImageOps.exif_transpose(image) if prepare.reference else image
+    thumbnail = encode_thumbnail(shown) if recipe.thumbnails else None
+    return prepare.crop(image), Facts(width=width, height=height), thumbnail
+
+
+def _decode_other(content: bytes, recipe: Recipe) -> tuple[Prepared, Facts, bytes | None]:
+    """Any other medium; what its loader gives serves the preprocessor and the drawing alike."""
+    item: object = content
+    facts = Facts()
+    scale: dict[str, float] = {}
+    match recipe.prepare:
+        case AudioPreprocessor(reference=True):
+            item = sound = load_sound(content)
+            facts = Facts(duration=sound.samples.shape[1] / sound.rate)
+        case AudioPreprocessor():
+            item = sound = Waveform(samples=load_resampled(content)[None], rate=RATE)
+            facts = Facts(duration=sound.samples.shape[1] / sound.rate)
+        case VideoPreprocessor():
+            facts = Facts(duration=read_timeline(content).duration)
+        case PointsPreprocessor():
+            item = points = load_cloud(content)
+            facts = Facts(n_points=len(points))
+        case DepthPreprocessor(depth_scale=depth_scale):
+            scale = {"depth_scale": depth_scale}
+        case _ if recipe.modality is Modality.TEXT:
+            item = _text(content)
+    prepared = recipe.prepare(item)
+    if not recipe.thumbnails:
+        return prepared, facts, None
+    from ..drawings import draw
+
+    return prepared, facts, encode_thumbnail(draw(recipe.modality, item, SIDE, **scale))
+
+
+def _text(content: bytes) -> str:
+    """The text in a file."""
+    try:
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise MediaError("is not text in UTF-8") from None
+    if not text:
+        raise MediaError("is an empty text")
+    return text
 
 
 def read(media: Media) -> bytes:
-    """The bytes of a picture, wherever they are.
+    """The bytes of a medium, wherever they are.
 
     Raises:
         MediaError: They cannot be read, are too many, or end early.
@@ -103,11 +180,11 @@ def serve(descriptor: int) -> None:
     """A worker's life: decode what comes over the connection until it is closed."""
     os.nice(NICENESS)
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
-        prepare, thumbnails = connection.recv()
+        recipe: Recipe = connection.recv()
         connection.send(None)  # ready
         while True:
             chunk: list[Media] = connection.recv()
-            connection.send([decode(media, prepare, thumbnail=thumbnails) for media in chunk])
+            connection.send([decode(media, recipe) for media in chunk])
 
 
 @dataclass(slots=True)
@@ -130,13 +207,13 @@ class _Task:
 class _Worker:
     """One process and the connection to it."""
 
-    def __init__(self, prepare: ImagePreprocessor, thumbnails: bool) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.connection, theirs = Pipe()
         program = f"from {serve.__module__} import serve; serve({theirs.fileno()})"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", program],
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # the builder's is for its result
             process_group=0,  # Ctrl-C goes to the builder alone
@@ -144,7 +221,7 @@ class _Worker:
         theirs.close()
         self._ready = False
         with suppress(ConnectionError):  # told by receive
-            self.connection.send((prepare, thumbnails))
+            self.connection.send(recipe)
 
     def send(self, media: list[Media | None]) -> None:
         """Give it something to decode."""
@@ -185,14 +262,12 @@ class Decoders:
     """A pool of workers.
 
     Args:
-        prepare: The encoder's preparation of an image.
+        recipe: What is made of every medium.
         n_workers: Processes.
-        thumbnails: Whether to make small pictures as well.
     """
 
-    def __init__(self, prepare: ImagePreprocessor, *, n_workers: int, thumbnails: bool) -> None:
-        self._prepare = prepare
-        self._thumbnails = thumbnails
+    def __init__(self, recipe: Recipe, *, n_workers: int) -> None:
+        self._recipe = recipe
         self._n_ahead = CHUNKS_AHEAD * n_workers
         self._stopped = False
         self._workers = [self._new_worker() for _ in range(n_workers)]
@@ -279,4 +354,4 @@ class Decoders:
         return new
 
     def _new_worker(self) -> _Worker:
-        return _Worker(self._prepare, self._thumbnails)
+        return _Worker(self._recipe)

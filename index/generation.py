@@ -2,7 +2,8 @@
 
 It is written aside, measured as the file that will be searched, and renamed into place; then the
 catalog and the table of errors follow, and the manifest that names them all goes last. Whatever
-interrupts this, the folder holds what it held before.
+interrupts this, the folder holds what it held before. The generation before the new one stays, for
+readers that are just opening it; older ones are removed.
 """
 
 import logging
@@ -10,20 +11,21 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from ..encoders.modality import Vectors
+from ..encoders.modality import Modality, Vectors
 from ..errors import IndexFolderError
-from ..files import atomic_path, sha256_file
+from ..files import atomic_path, remove, sha256_file
 from . import faiss_index
 from .catalog import fill_catalog
 from .embeddings import Embeddings
 from .factory import POINTS_PER_LIST, choose_factory
-from .layout import CATALOG, generation_folder
+from .layout import CATALOG, GENERATIONS, generation_folder
 from .manifest import Generation, Json, Manifest
 from .measure import QuerySet, measure, query_sets, recall_of, similarity_histogram
 from .report import Probe, Report
@@ -32,6 +34,7 @@ from .shards import iter_rows, write_errors
 logger = logging.getLogger(__name__)
 
 RECALL_TARGET = 0.95  # recall@10 that the worst query modality has to reach
+CENTRE_DIGITS = 7  # after the point; vectors are float32
 SEED = 0  # of the training sample, the queries and FAISS's clustering
 
 
@@ -39,6 +42,7 @@ def build_generation(
     folder: Path,
     *,
     queries: Mapping[str, Vectors] | None = None,
+    centres: Mapping[Modality, Vectors] | None = None,
     figures: Mapping[str, Json] | None = None,
 ) -> Manifest:
     """Build, check and publish the FAISS index of a folder whose shards are complete.
@@ -48,6 +52,8 @@ def build_generation(
         queries: Unit rows ``(n, dim)`` by modality, encoded from items that are not indexed (for
             text: captions), to measure recall with. Indexed vectors with noise are added for the
             index's own modality if it has none here.
+        centres: Mean vectors ``(dim,)`` by modality, as the encoder brings them; that of the
+            index is computed from its rows, that of text from its queries, when there are any.
         figures: Facts of the encoding (seconds, items a second, ...) to put into the report.
 
     Returns:
@@ -121,8 +127,14 @@ def build_generation(
         fill_catalog(path, iter_rows(folder, manifest.shards))
     for name in (index_name, infos_name):
         _link(folder / name, f"{place}/{name}")
-    finished = replace(manifest, state="complete", generation=generation)
+    finished = replace(
+        manifest,
+        state="complete",
+        generation=generation,
+        centres=_centres(centres or {}, sets, manifest.modality, centroid),
+    )
     finished.save(folder)
+    _remove_older(folder, number)
     logger.info(
         "built index rows=%d factory=%s recall_at_10=%.4f",
         *(len(embeddings), factory, generation.recall_at_10),
@@ -175,6 +187,31 @@ def _choose_nprobe(
         if min(found.values()) >= RECALL_TARGET or nprobe >= n_lists:
             return nprobe, front
         nprobe *= 2
+
+
+def _centres(
+    given: Mapping[Modality, Vectors],
+    sets: Mapping[str, QuerySet],
+    modality: str,
+    centroid: Vectors,
+) -> dict[str, tuple[float, ...]]:
+    """The mean vector of each modality: of this collection where it tells, else as given."""
+    centres = {str(name): centre for name, centre in given.items()}
+    if Modality.TEXT in sets:
+        centres[Modality.TEXT] = sets[Modality.TEXT].queries.mean(axis=0)
+    centres[modality] = centroid
+    return {
+        str(name): tuple(round(float(x), CENTRE_DIGITS) for x in centre)
+        for name, centre in centres.items()
+    }
+
+
+def _remove_older(folder: Path, number: int) -> None:
+    """Remove the generations before the one before ``number``; one that resists is left."""
+    for path in (folder / GENERATIONS).iterdir():
+        if path.name.isdecimal() and int(path.name) < number - 1:
+            with suppress(OSError):
+                remove(path)
 
 
 def _link(path: Path, target: str) -> None:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from ..encoders.modality import Modality
 from ..errors import IndexFolderError
 from ..files import write_atomically
 from .layout import MANIFEST
@@ -117,6 +118,9 @@ class Manifest:
     shards: tuple[ShardEntry, ...] = ()
     state: str = "building"  # or "complete"
     generation: Generation | None = None
+    centres: Mapping[str, tuple[float, ...]] = field(  # mean vector by modality, to centre queries
+        default_factory=dict[str, tuple[float, ...]]
+    )
     created: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     anybind: str = field(default_factory=lambda: version("anybind"))
 
@@ -136,7 +140,9 @@ class Manifest:
             {key: value for key, value in shard.items() if value is not None}
             for shard in facts["shards"]
         ]
-        text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        centres = json.dumps(facts.pop("centres"))  # on one line: thousands of numbers
+        text = json.dumps(facts, indent=1, ensure_ascii=False)
+        text = f'{text.removesuffix("}").rstrip()},\n "centres": {centres}\n}}\n'
         write_atomically(folder / MANIFEST, text.encode())
 
     @classmethod
@@ -186,7 +192,7 @@ class Manifest:
     def _from_dict(cls, facts: Mapping[str, Any]) -> Self:
         generation = facts["generation"]
         return cls(
-            modality=facts["modality"],
+            modality=str(Modality(facts["modality"])),
             encoder=EncoderId(**_known(EncoderId, facts["encoder"])),
             source=SourceInfo(
                 **{**_known(SourceInfo, facts["source"]), "input": tuple(facts["source"]["input"])}
@@ -199,6 +205,10 @@ class Manifest:
             ),
             state=facts["state"],
             generation=None if generation is None else Generation(**_known(Generation, generation)),
+            centres={
+                str(Modality(name)): tuple(map(float, centre))
+                for name, centre in facts.get("centres", {}).items()
+            },
             created=facts["created"],
             anybind=facts["anybind"],
         )

@@ -1,9 +1,9 @@
 """Building an index: samples in, shards out, then a FAISS index over all of them.
 
 Worker processes decode, this thread encodes, another one writes. In memory are at most the shard
-being filled, the one being written (vectors, rows, thumbnails), a batch of pixels, and the decoded
-chunks that wait (``decode.CHUNKS_AHEAD`` a worker). A shard counts once the manifest lists it, so a
-build that was stopped goes on after its last complete shard.
+being filled, the one being written (vectors, rows, thumbnails), a batch of decoded media, and the
+decoded chunks that wait (``decode.CHUNKS_AHEAD`` a worker). A shard counts once the manifest lists
+it, so a build that was stopped goes on after its last complete shard.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ..encoders.images import ImagePreprocessor
-from ..encoders.media import Pixels
+from ..encoders.maps import DepthPreprocessor
 from ..encoders.modality import Modality, Vectors
+from ..encoders.preprocess import CLIPPED, Prepared
 from ..errors import AnyBindError, IndexFolderError, UsageError
 from ..files import writing
-from .decode import CHUNK, Decoded, Decoders, Outcome
+from .decode import CHUNK, CHUNK_OF, Decoded, Decoders, Outcome, Recipe
 from .generation import build_generation
 from .layout import MANIFEST, erase
 from .manifest import Counts, EncoderId, Json, Manifest, SourceInfo
@@ -49,12 +49,12 @@ from .shards import (
     write_shard,
 )
 from .sources import open_source
-from .sources.base import Sample, Source, count
+from .sources.base import NOUN_OF, Sample, Source, count
 
 logger = logging.getLogger(__name__)
 
-MODALITY = Modality.IMAGE
-ENCODE_ITEMS = 64  # handed to the encoder at once: full matrices, and often enough a sign of life
+ENCODE_ITEMS = 64  # items (of sounds and videos: clips) handed to the encoder at once: full
+# matrices, and often enough a sign of life
 REASONS_SHOWN = 5  # kinds of failure named at the end; errors.parquet has every item
 SEED = 0  # of the captions that recall is measured with
 _NUMBERS = re.compile(r"\d[\d,]*")
@@ -69,6 +69,7 @@ class BuildOptions:
     source: str  # one of sources.KINDS
     inputs: tuple[str, ...] = ()  # paths, globs, braces; for the world the name of a split
     out: Path  # the index folder
+    modality: Modality = Modality.IMAGE  # what the items are
     limit: int | None = None  # samples read at most
     batch_size: int | None = None  # items the encoder sees at once; None: it decides
     workers: int | None = None  # decoding processes; None: one a core
@@ -76,6 +77,11 @@ class BuildOptions:
     restart: bool = False  # discard what is in the folder
 
     def __post_init__(self) -> None:
+        if self.modality not in list(Modality):
+            raise UsageError(
+                f"modality {self.modality!r} is unknown; there are {', '.join(Modality)}"
+            )
+        object.__setattr__(self, "modality", Modality(self.modality))  # it may be a plain string
         for name in ("limit", "batch_size", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -88,6 +94,7 @@ class BuildReport:
 
     folder: str
     state: str  # "built", or "already built"
+    modality: str  # of the items
     source: str  # what was read
     input: int  # items of the source: those indexed and those skipped
     indexed: int
@@ -106,8 +113,9 @@ class BuildReport:
 
     def __str__(self) -> str:
         """For a terminal."""
+        noun = NOUN_OF[Modality(self.modality)]
         lines = [
-            f"{self.folder}: {self.state}, {count(self.indexed, 'item')} of {self.input:,} from "
+            f"{self.folder}: {self.state}, {count(self.indexed, noun)} of {self.input:,} from "
             f"{self.source}"
         ]
         if self.encoded:
@@ -137,45 +145,52 @@ def build_index(options: BuildOptions, encoder: Encoder, *, progress: bool = Tru
         Counts, rates and recall; also when the index was finished before and nothing was done.
 
     Raises:
-        UsageError: The inputs hold no such collection.
-        IndexFolderError: The folder holds an index of another encoder, input or other options;
-            another build is writing to it; or the disk is full.
+        UsageError: The inputs hold no such collection, or the encoder cannot encode it.
+        IndexFolderError: The folder holds an index of another encoder, modality, input or other
+            options; another build is writing to it; or the disk is full.
         AnyBindError: Nothing could be indexed.
     """
-    prepare = encoder.preprocessor(MODALITY)
-    if not isinstance(prepare, ImagePreprocessor):
-        raise TypeError(f"{encoder.name} prepares images by {type(prepare).__name__}")
+    recipe = Recipe(
+        modality=options.modality,
+        prepare=encoder.preprocessor(options.modality),
+        thumbnails=options.thumbnails,
+    )
     folder = options.out
     with _locked(folder):
-        there = _there(options, encoder)
+        there = _there(options, recipe, encoder)
         source = open_source(
             options.source,
             options.inputs,
+            modality=options.modality,
             out=folder,
             limit=options.limit,
             progress=progress and sys.stderr.isatty(),
         )
         manifest = (
-            _begin(options, encoder, source) if there is None else _go_on(options, there, source)
+            _begin(options, recipe, encoder, source)
+            if there is None
+            else _go_on(options, there, source)
         )
         if manifest.state == "complete" and _has_index(folder, manifest):
             return _report(folder, manifest, source, state="already built")
         manifest = _without_damage(folder, manifest)
         n_before = manifest.counts.input
         start = time.perf_counter()
-        manifest = _encode(options, encoder, prepare, source, manifest, progress=progress)
+        manifest = _encode(options, encoder, recipe, source, manifest, progress=progress)
         seconds = time.perf_counter() - start
         encoded = manifest.counts.input - n_before
         if not manifest.counts.indexed:
             reasons = ", ".join(_reasons(folder, manifest)) or "it has no samples"
+            noun = NOUN_OF[options.modality]
             raise AnyBindError(
-                f"none of {count(manifest.counts.input, 'item')} from {source.description} could "
+                f"none of {count(manifest.counts.input, noun)} from {source.description} could "
                 f"be indexed: {reasons}"
             )
         rate = encoded / seconds
         manifest = build_generation(
             folder,
             queries=_caption_queries(folder, manifest, encoder),
+            centres=encoder.centres,
             figures={"encoded": encoded, "seconds": round(seconds, 3), "items_per_second": rate},
         )
         report = _report(folder, manifest, source, state="built")
@@ -205,7 +220,7 @@ def _locked(folder: Path) -> Iterator[None]:
             folder.rmdir()  # it is empty when nothing came of the build
 
 
-def _there(options: BuildOptions, encoder: Encoder) -> Manifest | None:
+def _there(options: BuildOptions, recipe: Recipe, encoder: Encoder) -> Manifest | None:
     """The manifest that lies in the folder, if it fits what is asked for; None: begin anew.
 
     Raises:
@@ -215,12 +230,13 @@ def _there(options: BuildOptions, encoder: Encoder) -> Manifest | None:
     if not (folder / MANIFEST).exists():
         return None
     if options.restart:
-        erase(folder, MODALITY)
+        erase(folder, _modality_there(folder) or options.modality)
         return None
     there = Manifest.load(folder)
     there.check_encoder(folder, encoder)
     was = {"source": there.source.kind, "modality": there.modality, **there.settings}
-    now = {"source": options.source, "modality": str(MODALITY), **_settings(options)}
+    now: dict[str, Json] = {"source": options.source, "modality": str(options.modality)}
+    now |= _settings(options, recipe)
     _refuse(
         folder,
         [f"{key} was {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]],
@@ -228,13 +244,21 @@ def _there(options: BuildOptions, encoder: Encoder) -> Manifest | None:
     return there
 
 
-def _begin(options: BuildOptions, encoder: Encoder, source: Source) -> Manifest:
+def _modality_there(folder: Path) -> str | None:
+    """What a folder holds an index of, if its manifest can be read."""
+    try:
+        return Manifest.load(folder).modality
+    except IndexFolderError:
+        return None
+
+
+def _begin(options: BuildOptions, recipe: Recipe, encoder: Encoder, source: Source) -> Manifest:
     """A new index folder with nothing in it yet."""
     manifest = Manifest(
-        modality=MODALITY,
+        modality=str(options.modality),
         encoder=EncoderId.of(encoder),
         source=_source_info(options, source),
-        settings={**_settings(options), **_listing(source)},
+        settings={**_settings(options, recipe), **_listing(source)},
     )
     manifest.save(options.out)
     return manifest
@@ -268,13 +292,16 @@ def _refuse(folder: Path, differences: list[str]) -> None:
         )
 
 
-def _settings(options: BuildOptions) -> dict[str, Json]:
+def _settings(options: BuildOptions, recipe: Recipe) -> dict[str, Json]:
     """The options that the content of the index depends on."""
-    return {
+    settings: dict[str, Json] = {
         "limit": options.limit,
         "batch_size": options.batch_size,
         "thumbnails": options.thumbnails,
     }
+    if isinstance(recipe.prepare, DepthPreprocessor):
+        settings["depth_scale"] = recipe.prepare.depth_scale
+    return settings
 
 
 def _source_info(options: BuildOptions, source: Source) -> SourceInfo:
@@ -328,6 +355,7 @@ def _without_damage(folder: Path, manifest: Manifest) -> Manifest:
 class _Shard:
     """A shard that is being filled."""
 
+    modality: Modality
     number: int
     first_input: int  # position in the source of its first sample
     first_id: int  # id of its first row
@@ -335,7 +363,8 @@ class _Shard:
     rows: list[Row] = field(default_factory=list[Row])
     skipped: list[SkippedItem] = field(default_factory=list[SkippedItem])
     thumbnails: dict[int, bytes] = field(default_factory=dict[int, bytes])
-    pixels: list[Pixels] = field(default_factory=list[Pixels])  # not encoded yet
+    prepared: list[Prepared] = field(default_factory=list[Prepared])  # not encoded yet
+    n_passes: int = 0  # items, or clips, in that list
     vectors: list[Vectors] = field(default_factory=list[Vectors])
 
     def add(self, sample: Sample, outcome: Outcome) -> None:
@@ -347,19 +376,25 @@ class _Shard:
                 SkippedItem(input=position, key=sample.key, path=sample.path, reason=outcome)
             )
             return
+        is_picture = self.modality is Modality.IMAGE
+        facts = outcome.facts
         row = Row(
             id=self.first_id + len(self.rows),
             key=sample.key,
             caption=sample.caption,
             url=sample.url,
-            image_path=sample.path,
-            width=outcome.width,
-            height=outcome.height,
+            image_path=sample.path if is_picture else None,
+            path=None if is_picture else sample.path,
+            width=facts.width,
+            height=facts.height,
+            duration=facts.duration,
+            n_points=facts.n_points,
             sha256=outcome.sha256,
             extra=sample.extra,
         )
         self.rows.append(row)
-        self.pixels.append(outcome.pixels)
+        self.prepared.append(outcome.prepared)
+        self.n_passes += len(outcome.prepared) if self.modality in CLIPPED else 1
         if outcome.thumbnail is not None:
             self.thumbnails[row.id] = outcome.thumbnail
 
@@ -367,7 +402,7 @@ class _Shard:
 def _encode(
     options: BuildOptions,
     encoder: Encoder,
-    prepare: ImagePreprocessor,
+    recipe: Recipe,
     source: Source,
     manifest: Manifest,
     *,
@@ -378,24 +413,21 @@ def _encode(
     samples = source.samples(done.input)
     if options.limit is not None:
         samples = islice(samples, options.limit - done.input)
-    shard = _Shard(len(manifest.shards), done.input, done.indexed)
+    shard = _Shard(options.modality, len(manifest.shards), done.input, done.indexed)
+    chunks = _chunks(samples, CHUNK_OF.get(options.modality, CHUNK))
     saving: Future[Manifest] | None = None
     n_corrupt = done.corrupt
     with (
         _bar(source, options.limit, done.input, show=progress) as bar,
         ThreadPoolExecutor(1, "shard-writer") as writer,
-        Decoders(
-            prepare,
-            n_workers=options.workers or os.cpu_count() or 1,
-            thumbnails=options.thumbnails,
-        ) as decoders,
-        _ahead(decoders.run(_chunks(samples, CHUNK)), decoders.stop) as decoded,
+        Decoders(recipe, n_workers=options.workers or os.cpu_count() or 1) as decoders,
+        _ahead(decoders.run(chunks), decoders.stop) as decoded,
     ):
         for chunk in decoded:
             for sample, outcome in chunk:
                 shard.add(sample, outcome)
                 full = shard.n_inputs == ROWS_PER_SHARD
-                if full or len(shard.pixels) == (options.batch_size or ENCODE_ITEMS):
+                if full or shard.n_passes >= (options.batch_size or ENCODE_ITEMS):
                     _encode_pending(encoder, shard, options.batch_size)
                     if n_skipped := n_corrupt + len(shard.skipped):
                         bar.set_postfix_str(f"{n_skipped:,} skipped", refresh=False)
@@ -405,6 +437,7 @@ def _encode(
                     saving = writer.submit(_save_shard, options, manifest, shard)
                     n_corrupt += len(shard.skipped)
                     shard = _Shard(
+                        options.modality,
                         shard.number + 1,
                         shard.first_input + shard.n_inputs,
                         shard.first_id + len(shard.rows),
@@ -418,11 +451,12 @@ def _encode(
 
 
 def _encode_pending(encoder: Encoder, shard: _Shard, batch_size: int | None) -> None:
-    """Encode the pixels that have gathered in a shard."""
-    if shard.pixels:
-        vectors = encoder.encode_prepared(MODALITY, shard.pixels, batch_size=batch_size)
+    """Encode what has gathered in a shard."""
+    if shard.prepared:
+        vectors = encoder.encode_prepared(shard.modality, shard.prepared, batch_size=batch_size)
         shard.vectors.append(vectors)
-        shard.pixels = []
+        shard.prepared = []
+        shard.n_passes = 0
 
 
 def _save_shard(options: BuildOptions, manifest: Manifest, shard: _Shard) -> Manifest:
@@ -430,7 +464,7 @@ def _save_shard(options: BuildOptions, manifest: Manifest, shard: _Shard) -> Man
     empty = np.empty((0, manifest.encoder.dim), np.float32)
     entry = write_shard(
         options.out,
-        MODALITY,
+        options.modality,
         shard.number,
         np.concatenate([empty, *shard.vectors]),
         shard.rows,
@@ -505,8 +539,11 @@ def _bar(source: Source, limit: int | None, done: int, *, show: bool) -> "tqdm[N
 
 
 def _caption_queries(folder: Path, manifest: Manifest, encoder: Encoder) -> dict[str, Vectors]:
-    """Vectors of some captions, drawn from all rows; empty where there is no text to encode."""
-    if Modality.TEXT not in encoder.modalities:
+    """Vectors of some captions, drawn from all rows; empty where there is no text to encode.
+
+    The captions of texts are the texts themselves, which ask for nothing but what is indexed.
+    """
+    if Modality.TEXT not in encoder.modalities or manifest.modality == Modality.TEXT:
         return {}
     rng = np.random.default_rng(SEED)
     n_rows = manifest.counts.indexed
@@ -543,6 +580,7 @@ def _report(folder: Path, manifest: Manifest, source: Source, *, state: str) -> 
     return BuildReport(
         folder=str(folder),
         state=state,
+        modality=manifest.modality,
         source=f"{source.kind}: {source.description}",
         input=manifest.counts.input,
         indexed=manifest.counts.indexed,

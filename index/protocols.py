@@ -3,7 +3,7 @@
 ``anybind.encoders.encoder.Encoder`` is one; a test makes another from a numpy projection.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,11 @@ class Encoder(EncoderFacts, Protocol):
     @property
     def modalities(self) -> Sequence[Modality]:
         """What it can embed."""
+        ...
+
+    @property
+    def centres(self) -> Mapping[Modality, Vectors]:
+        """The mean vector ``(dim,)`` of some modalities over the data it was trained on."""
         ...
 
     def preprocessor(self, modality: Modality) -> Callable[[object], npt.NDArray[np.generic]]:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
+from ..encoders.modality import Modality
 from .manifest import Counts, EncoderId, Generation, Json, SourceInfo
 from .measure import Figures
+from .sources.base import NOUN_OF, count
 
 COLOURS = ("#2f6fed", "#e0662f", "#2a9d6f", "#a14fc4", "#c79a1b", "#d13f6e", "#2899b5", "#7a7f87")
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_FOOT = 720, 200, 26  # px; the foot holds the axis labels
@@ -73,7 +75,8 @@ class Report:
             title=escape(title),
             style=_STYLE,
             lead=escape(
-                f"{self.rows:,} vectors of {self.encoder.dim} floats by {self.encoder.name}, "
+                f"{count(self.rows, NOUN_OF[Modality(self.modality)])} as vectors of "
+                f"{self.encoder.dim} floats by {self.encoder.name}, "
                 f"from {self.source.kind}, {self.created}"
             ),
             cards="".join(_cards(self)),

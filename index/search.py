@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.modality import Vectors
+from ..encoders.modality import Modality, Vectors
 from ..errors import IndexFolderError, UsageError
 from . import faiss_index
 from .catalog import Catalog
@@ -104,6 +104,11 @@ class Index:
 
     def __len__(self) -> int:
         return len(self._embeddings)
+
+    @property
+    def modality(self) -> Modality:
+        """What the items are."""
+        return Modality(self.manifest.modality)
 
     def check_encoder(self, encoder: EncoderFacts) -> None:
         """Refuse an encoder other than the one that built the index.

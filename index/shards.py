@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..encoders.modality import Vectors
+from ..encoders.modality import Modality, Vectors
 from ..errors import IndexFolderError
 from ..files import atomic_path, sha256_file
 from .layout import ERRORS, embeddings_path, metadata_path, thumbnails_path
@@ -39,9 +39,13 @@ class Row:
     key: str  # the source's name for it
     caption: str | None = None
     url: str | None = None
-    image_path: str  # shard member (00000.tar#000001.jpg) or file, from the source's root
-    width: int  # px
-    height: int  # px
+    image_path: str | None = None  # of a picture: its file or shard member (00000.tar#000001.jpg),
+    # from the source's root; the name that clip-retrieval knows
+    path: str | None = None  # the same of any other medium
+    width: int | None = None  # of a picture, px
+    height: int | None = None  # of a picture, px
+    duration: float | None = None  # of a sound or a video, seconds
+    n_points: int | None = None  # of a cloud, as read from its file
     sha256: str  # of the media's bytes, hexadecimal
     thumbnail_offset: int | None = None  # bytes into the shard's thumbnail tar
     thumbnail_size: int | None = None  # bytes
@@ -54,7 +58,7 @@ class SkippedItem:
 
     input: int  # its position in the source, from 0
     key: str
-    path: str  # as Row.image_path
+    path: str  # as in Row
     reason: str  # one line
 
 
@@ -65,14 +69,19 @@ ROW_SCHEMA = pa.schema(
         ("caption", pa.string()),
         ("url", pa.string()),
         ("image_path", pa.string()),
+        ("path", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("duration", pa.float64()),
+        ("n_points", pa.int64()),
         ("sha256", pa.string()),
         ("thumbnail_offset", pa.int64()),
         ("thumbnail_size", pa.int32()),
         ("extra", pa.string()),
     ]
 )
+NOT_OF_PICTURES = frozenset({"path", "duration", "n_points"})  # their tables are clip-retrieval's
+NOT_OF_OTHERS = frozenset({"image_path"})
 SKIPPED_SCHEMA = pa.schema(
     [
         ("input", pa.int64()),
@@ -127,7 +136,7 @@ def write_shard(
         ]
     with atomic_path(folder / paths[1]) as path:
         note = json.dumps([asdict(item) for item in skipped], ensure_ascii=False)
-        schema = ROW_SCHEMA.with_metadata({SKIPPED_KEY: note.encode()})
+        schema = row_schema(modality).with_metadata({SKIPPED_KEY: note.encode()})
         pq.write_table(_table(rows, schema), path)
     return ShardEntry(
         embeddings=paths[0],
@@ -137,6 +146,12 @@ def write_shard(
         sha256=tuple(sha256_file(folder / path) for path in paths),
         thumbnails=None if thumbnails is None else paths[2],
     )
+
+
+def row_schema(modality: str) -> pa.Schema:
+    """The columns of a shard's table; those of pictures are what clip-retrieval's users have."""
+    left_out = NOT_OF_PICTURES if modality == Modality.IMAGE else NOT_OF_OTHERS
+    return pa.schema([column for column in ROW_SCHEMA if column.name not in left_out])
 
 
 def read_skipped(folder: Path, entry: ShardEntry) -> list[SkippedItem]:
@@ -175,7 +190,8 @@ def iter_rows(folder: Path, shards: Sequence[ShardEntry]) -> Iterator[list[Row]]
     """
     for entry in shards:
         with reading(folder / entry.metadata) as path:
-            table = pq.read_table(path, columns=ROW_SCHEMA.names)
+            known = [name for name in pq.read_schema(path).names if name in ROW_SCHEMA.names]
+            table = pq.read_table(path, columns=known)
             rows = [Row(**row) for row in table.to_pylist()]
         yield rows
 

@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ..encoders.modality import Modality
 from ..errors import IndexFolderError
 from ..files import sha256_file
 from .layout import ERRORS, size_in_bytes
 from .manifest import Json, Manifest
 from .search import Index
 from .shards import iter_rows, reading, shard_problems
+from .sources.base import NOUN_OF, count
 
 SAMPLED_ITEMS = 64  # compared between shards and FAISS, and their thumbnails decoded
 SAMPLED_SHARDS = 16  # whose rows are compared with the catalog
@@ -89,6 +91,7 @@ def describe(folder: Path) -> dict[str, Json]:
     facts: dict[str, Json] = {
         "folder": str(folder),
         "state": manifest.state,
+        "holds": count(manifest.counts.indexed, NOUN_OF[Modality(manifest.modality)]),
         "modality": manifest.modality,
         "encoder": manifest.encoder.name,
         "fingerprint": manifest.encoder.fingerprint,
@@ -101,6 +104,7 @@ def describe(folder: Path) -> dict[str, Json]:
         "corrupt": manifest.counts.corrupt,
         "shards": len(manifest.shards),
         "thumbnails": any(entry.thumbnails for entry in manifest.shards),
+        "centres": list(manifest.centres),
     }
     if manifest.generation is not None:
         facts |= {

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from anybind.encoders.encoder import load_encoder
+from anybind.encoders.modality import Modality
 from anybind.index.decode import read
-from anybind.index.pipeline import ENCODE_ITEMS, MODALITY, BuildOptions, build_index
+from anybind.index.pipeline import ENCODE_ITEMS, BuildOptions, build_index
 from anybind.index.sources import open_source
 
 
@@ -43,17 +44,17 @@ def main() -> None:
         source = open_source(args.source, args.input, out=out, limit=args.limit)
         media = [s.media for s in islice(source.samples(), args.limit) if s.media is not None]
         files = [read(item) for item in media]
-        prepare = encoder.preprocessor(MODALITY)
+        prepare = encoder.preprocessor(Modality.IMAGE)
         ready = [prepare(file) for file in files]
-        encoder.encode_prepared(MODALITY, ready[:ENCODE_ITEMS])  # reads the weights
+        encoder.encode_prepared(Modality.IMAGE, ready[:ENCODE_ITEMS])  # reads the weights
 
         start = time.perf_counter()
         for i in range(0, len(ready), ENCODE_ITEMS):
-            encoder.encode_prepared(MODALITY, ready[i : i + ENCODE_ITEMS])
+            encoder.encode_prepared(Modality.IMAGE, ready[i : i + ENCODE_ITEMS])
         arrays = len(ready) / (time.perf_counter() - start)
 
         start = time.perf_counter()
-        vectors = encoder.encode(MODALITY, files)
+        vectors = encoder.encode(Modality.IMAGE, files)
         in_process = len(files) / (time.perf_counter() - start)
 
         options = BuildOptions(

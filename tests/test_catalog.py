@@ -96,3 +96,13 @@ def test_a_missing_row_and_a_damaged_file_are_one_line(tmp_path: Path, catalog: 
     with pytest.raises(IndexFolderError, match="file is not a database") as caught:
         Catalog(damaged).rows([1])
     assert "\n" not in str(caught.value)
+
+
+def test_a_catalog_of_an_earlier_anybind_is_read(tmp_path: Path) -> None:
+    """It had no columns for other media than pictures, and required a picture's."""
+    path = tmp_path / "c.sqlite"
+    fill_catalog(path, [ROWS])
+    with sqlite3.connect(path) as connection:
+        for column in ("path", "duration", "n_points"):
+            connection.execute(f"ALTER TABLE items DROP COLUMN {column}")
+    assert Catalog(path).rows([7, 0]) == [ROWS[7], ROWS[0]]

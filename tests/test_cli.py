@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import anybind
 from anybind.cli import main
 
 N = 20
@@ -95,9 +96,10 @@ def test_search_prints_a_table_with_score_caption_and_source(shop: Path, picture
 def test_search_json_has_the_documented_shape(shop: Path) -> None:
     found = run("search", shop / "index", "--text", "a red train on snow", "-k", "2", "--json")
     answer = json.loads(found.out)
-    assert set(answer) == {"results", "took_ms"}
+    assert set(answer) == {"results", "query", "took_ms"}
+    assert set(answer["query"]) == {"norm", "weights", "centred"}
     assert [set(hit) for hit in answer["results"]] == [
-        {"id", "score", "key", "caption", "url", "image_path", "width", "height"}
+        {"id", "score", "key", "caption", "url", "image_path", "path", "width", "height"}
     ] * 2
     assert answer["results"][0]["score"] >= answer["results"][1]["score"]
 
@@ -109,6 +111,56 @@ def test_search_by_id_equals_search_by_its_picture(shop: Path, picture: Path) ->
     )
     ids = [[hit["id"] for hit in answer["results"]] for answer in (by_id, by_image)]
     assert ids[0] == ids[1]
+
+
+def ids(*arguments: str | Path) -> list[int]:
+    """The items a search finds."""
+    found = run("search", *arguments, "--json")
+    assert found.code == 0, found.err
+    return [hit["id"] for hit in json.loads(found.out)["results"]]
+
+
+def test_inputs_mix_with_the_weights_they_are_given(shop: Path, picture: Path) -> None:
+    """The reference is the same query in Python; a position decides over its modality, counts what
+    is taken away, and turns its sign."""
+    asked = ("--text", "red", "--minus", "text=blue", "--image", picture, "--text", "a car")
+    weights = ("--weight", "text:1=0.5", "--weight", "text=2", "--weight", "image=0.25")
+    answer = json.loads(run("search", shop / "index", *asked, *weights, "--json").out)
+    assert answer["query"]["weights"] == [2.0, -0.5, 0.25, 2.0]
+    ab = anybind.load(shop / "index")
+    inputs = [
+        anybind.Input("text", "red", weight=2),
+        anybind.Input("text", "blue", weight=-0.5),
+        anybind.Input("image", picture, weight=0.25),
+        anybind.Input("text", "a car", weight=2),
+    ]
+    for option, centre in (((), None), (("--centre",), True), (("--no-centre",), False)):
+        expected = [hit.id for hit in ab.search(*inputs, centre=centre, k=20)]
+        assert ids(shop / "index", *asked, *weights, *option, "-k", "20") == expected
+
+
+def test_items_of_the_index_mix_too(shop: Path) -> None:
+    """Item 3 plus item 5 less item 5 is item 3; and less itself alone, it comes last."""
+    plain = ("--no-centre", "-k", "20")
+    both = ids(shop / "index", "--id", "3", "--id", "5", "--minus", "id=5", *plain)
+    assert both[0] == 3
+    assert ids(shop / "index", "--minus", "id=3", *plain)[-1] == 3
+
+
+def test_embed_mixes_into_one_vector(tmp_path: Path) -> None:
+    """The reference is a + 0.5 b of the vectors apart; the published way keeps the length."""
+    out = tmp_path / "mixed.npy"
+    asked = ("embed", "--text", "a dog", "--text", "a cat", "--weight", "text:1=0.5")
+    apart = run(*asked[:5], "--json")
+    rows = np.array([item["embedding"] for item in json.loads(apart.out)["embeddings"]])
+    total = rows[0] + 0.5 * rows[1]
+    made = run(*asked, "--mix", "--no-centre", "--out", out, "--json")
+    np.testing.assert_allclose(np.load(out), [total / np.linalg.norm(total)], atol=1e-6)
+    mixture = json.loads(made.out)["mixture"]
+    np.testing.assert_allclose(mixture["vector"], np.load(out)[0], atol=1e-6)
+    assert abs(mixture["norm"] - np.linalg.norm(total)) < 1e-5
+    assert run(*asked, "--mix", "imagebind-llm", "--out", out).code == 0
+    np.testing.assert_allclose(np.load(out), [total / 1.5], atol=1e-5)
 
 
 def test_a_moved_index_still_searches_and_shows(shop: Path, tmp_path: Path, picture: Path) -> None:
@@ -175,15 +227,29 @@ def test_world_render_draws_a_sheet(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("search", "nowhere", "--text", "x"), 1, "no index at nowhere"),
-        (("search", "{index}"), 2, "a search takes one query"),
-        (("search", "{index}", "--text", "a", "--image", "b.jpg"), 2, "a search takes one query"),
+        (("search", "{index}"), 2, "nothing to search with"),
+        (("search", "{index}", "--text", "a", "--image", "b.jpg"), 1, "b.jpg"),
+        (("search", "{index}", "--text", "a", "--minus", "text=a"), 2, "cancel each other"),
+        (("search", "{index}", "--text", "a", "--minus", "blue"), 2, "write it as text=blue"),
+        (("search", "{index}", "--minus", "id=x"), 2, "an id is a whole number"),
+        (("search", "{index}", "--minus", "id=20"), 2, "ids run from 0 to 19"),
+        (("search", "{index}", "--text", "a", "--weight", "text=0"), 2, "all weights are zero"),
+        (("search", "{index}", "--text", "a", "--weight", "text=x"), 2, "write it as audio=0.6"),
+        (("search", "{index}", "--text", "a", "--weight", "text=nan"), 2, "write it as audio=0.6"),
+        (("search", "{index}", "--text", "a", "--weight", "sound=1"), 2, "write it as audio=0.6"),
+        (("search", "{index}", "--text", "a", "--weight", "text:x=1"), 2, "a position is a whole"),
+        (("search", "{index}", "--text", "a", "--weight", "text:1=1"), 2, "run from 0 to 0"),
+        (("search", "{index}", "--text", "a", "--weight", "image=1"), 2, "no image, but text"),
         (("search", "{index}", "--text", ""), 2, "the text is empty"),
         (("search", "{index}", "--text", "a", "-k", "21"), 2, "21 neighbours of an index of 20"),
         (("search", "{index}", "--text", "a", "-k", "0"), 2, "no positive whole number"),
         (("search", "{index}", "--image", "none.jpg"), 1, "none.jpg"),
-        (("search", "{index}", "--audio", "x.wav"), 2, "cannot encode audio"),
         (("search", "{index}", "--alpha", "0.5"), 2, "unrecognized arguments"),
         (("embed",), 2, "nothing to embed"),
+        (("embed", "--text", "a", "--minus", "text=b"), 2, "add --mix"),
+        (("embed", "--text", "a", "--mix", "best"), 2, "anybind, imagebind-llm"),
+        (("embed", "--text", "a", "--mix", "--scaled"), 2, "leave out --scaled"),
+        (("embed", "--text", "a", "--minus", "id=1", "--mix"), 2, "knows no ids"),
         (("embed", "--text", "a", "--encoder", "no-such"), 2, "neither a preset"),
         (("info", "nowhere"), 1, "no index at nowhere"),
         (("build", "--source", "folder", "--input", "nowhere", "--out", "x"), 2, "nowhere"),

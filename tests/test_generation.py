@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from anybind.encoders.modality import Vectors
+from anybind.encoders.modality import Modality, Vectors
 from anybind.errors import IndexFolderError, WriteError
 from anybind.index import generation, measure
 from anybind.index.generation import RECALL_TARGET, build_generation
@@ -182,3 +182,28 @@ def test_without_links_the_files_are_copied(
     assert not (tmp_path / "image.index").is_symlink()
     assert list(verify(tmp_path)) == []
     assert Index.open(tmp_path).dim == DIM
+
+
+def test_the_generation_before_stays_and_older_ones_go(tmp_path: Path) -> None:
+    """Four times over: who has just read the manifest still finds the file that it names."""
+    write_folder(tmp_path, VECTORS)
+    for _ in range(3):
+        build_generation(tmp_path)
+    manifest = build_generation(tmp_path)
+    assert manifest.generation is not None and manifest.generation.number == 4
+    kept = sorted(path.name for path in (tmp_path / "generations").iterdir())
+    assert kept == ["0003", "0004"]
+    assert os.readlink(tmp_path / "image.index") == "generations/0004/image.index"
+    assert list(verify(tmp_path)) == []
+
+
+def test_the_centre_of_the_index_is_the_mean_of_its_rows(tmp_path: Path) -> None:
+    """By numpy, over what the shards hold; what the encoder says of images gives way to it."""
+    write_folder(tmp_path, VECTORS)
+    given = {Modality.IMAGE: VECTORS[0], Modality.AUDIO: VECTORS[1]}
+    manifest = build_generation(tmp_path, queries={"text": VECTORS[:7]}, centres=given)
+    rows = Index.open(tmp_path).vectors(np.arange(100))
+    np.testing.assert_allclose(manifest.centres["image"], rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(manifest.centres["text"], VECTORS[:7].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(manifest.centres["audio"], VECTORS[1], atol=1e-6)
+    assert Manifest.load(tmp_path) == manifest

@@ -120,3 +120,22 @@ def test_another_encoder_is_refused_with_both_names(tmp_path: Path) -> None:
     other = replace(ENCODER, name="other", fingerprint="sha256:" + "cd" * 32)
     with pytest.raises(IndexFolderError, match=r"numpy-projection .*abab.* other .*cdcd"):
         manifest.check_encoder(tmp_path, other)
+
+
+def test_centres_are_kept_and_older_manifests_have_none(tmp_path: Path) -> None:
+    """What is written is read; a manifest without the key is one of an earlier anybind."""
+    with_centres = replace(FINISHED, centres={"image": (0.25, -0.5), "text": (1.0, 0.0)})
+    with_centres.save(tmp_path)
+    assert Manifest.load(tmp_path) == with_centres
+    path = tmp_path / "manifest.json"
+    facts = json.loads(path.read_text())
+    assert facts.pop("centres") == {"image": [0.25, -0.5], "text": [1.0, 0.0]}
+    path.write_text(json.dumps(facts))
+    assert Manifest.load(tmp_path) == FINISHED
+
+
+def test_an_unknown_modality_is_refused(tmp_path: Path) -> None:
+    """Folders are named after it, and a manifest may come from a stranger."""
+    replace(FINISHED, modality="../image").save(tmp_path)
+    with pytest.raises(IndexFolderError, match="'../image' is not a valid Modality"):
+        Manifest.load(tmp_path)

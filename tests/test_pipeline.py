@@ -91,11 +91,109 @@ def test_a_list_is_a_batch(ab: anybind.AnyBind) -> None:
         np.testing.assert_allclose(ab.embed(text=text), row, atol=1e-6)
 
 
+def plain(parts: Vectors, weights: list[float], centres: list[Vectors] | None = None) -> Vectors:
+    """The unit vector of a weighted sum, written in numpy; with ``centres``, of what is left of
+    each unit part without its centre, at unit length."""
+    rows = parts.astype(np.float64)
+    if centres is not None:
+        rows = rows - np.stack(centres)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    total = np.array(weights) @ rows
+    unit: Vectors = (total / np.linalg.norm(total)).astype(np.float32)
+    return unit
+
+
+def test_arithmetic_equals_plain_numpy(ab: anybind.AnyBind, pictures: Path) -> None:
+    """A picture, two texts and an item of the index, with and without the means the manifest has,
+    given by name and as inputs."""
+    path = sorted(pictures.glob("*.png"))[3]
+    parts = np.stack(
+        [ab.embed(image=path), *ab.embed(text=["blue", "red"]), ab.index.vectors([7])[0]]
+    )
+    image, text = (np.array(ab.index.manifest.centres[name]) for name in ("image", "text"))
+    inputs = [
+        anybind.Input("image", path, weight=0.5),
+        anybind.Input("text", "blue"),
+        anybind.Input("text", "red", weight=-2.0),
+        anybind.Input("id", 7, weight=-0.3),
+    ]
+    signed = [0.5, 1.0, -2.0, -0.3]
+    for centre, centres in ((False, None), (True, [image, text, text, image])):
+        named = ab.mix(
+            image=path,
+            text="blue",
+            minus={"text": "red", "id": 7},
+            weights={"image": 0.5, "text": [1.0, 2.0], "id": 0.3},
+            centre=centre,
+        )
+        listed = ab.mix(*inputs, centre=centre)
+        expected = plain(parts, signed, centres)
+        np.testing.assert_allclose(named.vector, expected, atol=1e-6)
+        np.testing.assert_allclose(listed.vector, expected, atol=1e-6)
+        assert named.weights == (0.5, 1.0, -2.0, -0.3) and named.centred is centre
+        hits = ab.search(*inputs, centre=centre, k=5)
+        exact = ab.index.vectors(range(N_PICTURES)) @ expected
+        assert [hit.id for hit in hits] == np.argsort(-exact)[:5].tolist()
+        np.testing.assert_allclose([hit.score for hit in hits], np.sort(-exact)[:5] * -1, atol=1e-3)
+
+
+def test_means_are_taken_out_of_mixtures_by_default(ab: anybind.AnyBind) -> None:
+    """Of several parts whose means are all known; a single part, or a ready vector, stays."""
+    assert ab.mix(text=["a dog", "a cat"]).centred
+    assert ab.mix(id=3, minus={"text": "red"}).centred
+    assert not ab.mix(text="a dog").centred
+    assert not ab.mix(text="a dog", embedding=np.eye(1, 256)[0]).centred
+    assert not ab.mix(text=["a dog", "a cat"], mixing="imagebind-llm").centred
+    alone = anybind.AnyBind(ab.encoder)
+    assert alone.mix(text=["a", "b"]).centred is ("text" in ab.encoder.centres)
+
+
+def test_a_list_is_several_parts_of_a_query(ab: anybind.AnyBind) -> None:
+    """The same as one input each; vectors may be rows of one array."""
+    texts = ["a dog", "a cat", "red"]
+    inputs = [anybind.Input("text", text) for text in texts]
+    assert ab.search(text=texts, k=4) == ab.search(*inputs, k=4)
+    rows = ab.embed(text=texts)
+    np.testing.assert_allclose(
+        ab.mix(embedding=rows).vector, plain(rows, [1.0, 1.0, 1.0]), atol=1e-6
+    )
+
+
+def test_the_published_mixing_keeps_the_length(ab: anybind.AnyBind) -> None:
+    """The reference is its formula: Σ wᵢ·eᵢ / (Σ wᵢ + 1e-6) over unit vectors."""
+    rows = ab.embed(text=["a dog", "a cat"])
+    found = ab.mix(text=["a dog", "a cat"], weights={"text": [1, 3]}, mixing="imagebind-llm")
+    np.testing.assert_allclose(found.vector, (rows[0] + 3 * rows[1]) / (4 + 1e-6), atol=1e-6)
+    np.testing.assert_allclose(found.weights, (0.25, 0.75), atol=1e-6)
+    assert abs(found.norm - float(np.linalg.norm(found.vector))) < 1e-6
+
+
+def test_arithmetic_turns_red_into_blue(ab: anybind.AnyBind) -> None:
+    """Every one-object picture of the index, less its colour's name, plus another: the vector comes
+    nearer to the caption in the other colour and leaves the one in its own."""
+    from anybind.world.colours import COLOUR_NAMES
+    from anybind.world.scene import scene
+    from anybind.world.splits import split_ids
+
+    scenes = [scene(number) for number in split_ids("test", N_PICTURES)]
+    rows = [row for row, of in enumerate(scenes) if len(of.objects) == 1]
+    turned = []
+    for row in rows:
+        item = scenes[row].objects[0]
+        other = next(colour for colour in COLOUR_NAMES if colour != item.colour)
+        query = ab.mix(id=row, text=other, minus={"text": item.colour}).vector
+        own, wanted = ab.embed(text=[f"a {c} {item.category}" for c in (item.colour, other)])
+        turned.append(float(query @ wanted) > float(query @ own))
+    assert len(turned) > 10 and np.mean(turned) > 0.9
+
+
 def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, pictures: Path) -> None:
     """Texts and pictures mixed, different k; the reference runs the same queries in turn."""
     files = sorted(pictures.glob("*.png"))
     queries = [
-        {"text": f"a {colour} thing", "k": k} if k % 2 else {"image": files[k], "k": k}
+        {"text": f"a {colour} thing", "k": k}
+        if k % 2
+        else {"image": files[k], "minus": {"text": colour}, "k": k}
         for k, colour in enumerate(["red", "green", "blue", "white"] * 4, start=1)
     ] * 2
     serial = [ab.search(**query) for query in queries]  # type: ignore[arg-type]
@@ -116,17 +214,25 @@ def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, pictures: Path) 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({}, "got none"),
-        ({"text": "a", "id": 1}, "got text and id"),
+        ({}, "nothing to mix or to look for"),
+        ({"text": []}, "list of text is empty"),
+        ({"text": "a", "weights": {"text": 0}}, "all weights are zero"),
+        ({"text": "a", "weights": {"image": 1}}, "there are inputs of text"),
+        ({"text": ["a", "b"], "weights": {"text": [1.0]}}, "1 weights for 2 inputs of text"),
+        ({"text": "a", "weights": {"text": float("nan")}}, "the weight of text is nan"),
+        ({"text": "a", "minus": {"sound": "b"}}, "an input is called 'sound'"),
+        ({"text": "a red dog", "minus": {"text": "a red dog"}}, "cancel each other"),
+        ({"id": 3, "minus": {"id": [3]}, "centre": True}, "cancel each other"),
+        ({"id": "3"}, "id '3' is no row number"),
+        ({"embedding": np.eye(2, 256), "centre": True}, "does not say what it is of"),
+        ({"embedding": "red"}, "no array of numbers"),
         ({"text": " "}, "text is empty"),
         ({"text": 3}, "text is a int"),
-        ({"text": ["a", "b"]}, "one query at a time"),
         ({"text": "a", "k": 25}, "asked for 25 neighbours of an index of 24 vectors"),
         ({"text": "a", "k": 0}, "ask for at least 1"),
         ({"id": 24}, "24"),
-        ({"audio": b""}, "cannot encode audio"),
         ({"embedding": np.zeros(256, np.float32)}, "zero or not finite"),
-        ({"embedding": np.ones(3, np.float32)}, "has 3 numbers; this index has 256"),
+        ({"embedding": np.ones(3, np.float32)}, "has shape (3,); vectors of this encoder have 256"),
     ],
 )
 def test_wrong_queries_say_what_there_is(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class Projection:
     dim = DIM
     reference = False
     modalities = (Modality.IMAGE, Modality.TEXT)
+    centres: Mapping[Modality, Vectors] = {}
 
     def __init__(self, name: str = "projection", seconds: float = 0.0) -> None:
         self.name = name
@@ -331,7 +332,9 @@ def test_batches_and_workers_leave_the_vectors_alone(shards: Path, tmp_path: Pat
 def test_a_collection_without_one_good_picture_fails(tmp_path: Path) -> None:
     """The message says how many there were and what is wrong with most of them."""
     write_shards(tmp_path / "bad", 12, bad=lambda i: b"" if i else b"no picture")
-    with pytest.raises(AnyBindError, match=r"none of 12 items .* is empty \(N bytes\), is not an"):
+    with pytest.raises(
+        AnyBindError, match=r"none of 12 pictures .* is empty \(N bytes\), is not an"
+    ):
         build(tmp_path / "out", tmp_path / "bad")
 
 
@@ -395,7 +398,7 @@ def test_the_report_reads_well(built: tuple[Path, dict[str, object]], shards: Pa
     out, _ = built
     options = BuildOptions(source="webdataset", out=out, inputs=(str(shards),))
     lines = str(build_index(options, Projection(), progress=False)).splitlines()
-    assert lines[0] == f"{out}: already built, 2,185 items of 2,300 from webdataset: 2 tar files"
+    assert lines[0] == f"{out}: already built, 2,185 pictures of 2,300 from webdataset: 2 tar files"
     assert lines[1] == "skipped 115 items, listed in errors.parquet:"
     assert lines[-1] == "index 1: Flat, recall@10 1.000 against exact search"
 

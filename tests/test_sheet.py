@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from anybind.errors import UsageError
-from anybind.sheet import EMPHASIS, INK, MARGIN, contact_sheet
+from anybind.sheet import AGAINST, EMPHASIS, INK, MARGIN, Query, contact_sheet, search_sheet
 
 
 def flat(colour: tuple[int, int, int], width: int = 40, height: int = 40) -> Image.Image:
@@ -47,11 +47,29 @@ def test_labels_and_title_are_written_and_long_ones_stay_in_their_cell() -> None
     assert titled.height > contact_sheet([flat((9, 9, 200))], [""], cell=90).height
 
 
-def test_the_emphasised_picture_has_a_frame_of_its_own() -> None:
-    """Pixels of the emphasis colour around the second picture only."""
-    sheet = contact_sheet([flat((9, 9, 9))] * 2, ["", ""], columns=2, cell=60, emphasised=1)
-    _, columns = np.nonzero(np.all(np.asarray(sheet) == EMPHASIS, axis=2))
-    assert columns.min() > MARGIN + 60
+def test_queries_stand_left_of_what_was_found_in_frames_of_their_own() -> None:
+    """One column of framed queries, those taken away in another colour; then the neighbours."""
+    red, green, blue = flat((250, 0, 0)), flat((0, 250, 0)), flat((0, 0, 250))
+    queries = [
+        Query(picture=red, label="image"),
+        Query(picture=green, label="minus text", weight=-0.5),
+    ]
+    array = np.asarray(search_sheet(queries, [blue] * 3, ["a", "b", "c"], columns=2, cell=60))
+    assert tuple(array[MARGIN + 30, MARGIN + 30]) == (250, 0, 0)
+
+    def extent(colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+        rows, columns = np.nonzero(np.all(array == colour, axis=2))
+        return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+    assert extent(EMPHASIS) == (MARGIN - 4, MARGIN + 63, MARGIN - 4, MARGIN + 63)
+    top, bottom, left, right = extent(AGAINST)
+    assert (left, right, bottom - top) == (MARGIN - 4, MARGIN + 63, 67) and top > MARGIN + 60
+    assert extent((0, 0, 250))[2] == 3 * MARGIN + 60  # after the margin of either part
+
+
+def test_a_search_sheet_of_no_neighbours_is_refused() -> None:
+    with pytest.raises(UsageError, match="0 pictures"):
+        search_sheet([Query(picture=flat((1, 2, 3)), label="image")], [], [])
 
 
 def test_sheets_of_nothing_or_without_labels_are_refused() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from anybind.encoders.modality import Modality
 from anybind.errors import UsageError
 from anybind.index.sources.base import Place
 from anybind.index.sources.folder import open_folder
@@ -18,7 +19,7 @@ def test_pictures_come_sorted_with_the_texts_beside_them(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(b"picture")
     (tmp_path / "a.txt").write_text("the letter a\n")
     (tmp_path / "my trip/ü 1.json").write_text('{"caption": "ü", "url": "http://u", "rating": 5}')
-    source = open_folder([str(tmp_path)])
+    source = open_folder([str(tmp_path)], Modality.IMAGE)
     samples = list(source.samples())
     assert [(s.key, s.path, s.caption, s.url) for s in samples] == [
         ("a", "a.png", "the letter a", None),
@@ -37,7 +38,7 @@ def test_pictures_may_be_named_one_by_one(tmp_path: Path) -> None:
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / name).write_bytes(b"picture")
     (tmp_path / "2.txt").write_text("two")
-    samples = list(open_folder([f"{tmp_path}/*2.jpg"]).samples())
+    samples = list(open_folder([f"{tmp_path}/*2.jpg"], Modality.IMAGE).samples())
     assert [(s.path, s.caption) for s in samples] == [("2.jpg", "two")]
 
 
@@ -55,18 +56,18 @@ def test_a_folder_that_cannot_be_listed_is_one_problem(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    samples = list(open_folder([str(tmp_path)]).samples())
+    samples = list(open_folder([str(tmp_path)], Modality.IMAGE).samples())
     assert [(s.path, s.problem) for s in samples] == [
         ("locked", "the folder: Permission denied"),
         ("open.jpg", ""),
     ]
-    assert list(open_folder([str(tmp_path)]).samples(1)) == samples[1:]
+    assert list(open_folder([str(tmp_path)], Modality.IMAGE).samples(1)) == samples[1:]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     """Empty, and with texts only."""
     with pytest.raises(UsageError, match="no pictures in"):
-        open_folder([str(tmp_path)])
+        open_folder([str(tmp_path)], Modality.IMAGE)
     (tmp_path / "a.txt").write_text("alone")
-    with pytest.raises(UsageError, match="only texts"):
-        open_folder([str(tmp_path)])
+    with pytest.raises(UsageError, match="only files that lie beside pictures"):
+        open_folder([str(tmp_path)], Modality.IMAGE)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from anybind.encoders.modality import Modality
 from anybind.errors import UsageError
 from anybind.index.sources.base import Place
 from anybind.index.sources.parquet import open_parquet
@@ -29,7 +30,7 @@ def test_hugging_face_tables_hold_bytes_or_paths(tmp_path: Path) -> None:
     )
     (tmp_path / "my data").mkdir()
     pq.write_table(table, tmp_path / "my data" / "t 0.parquet")
-    samples = list(open_parquet([str(tmp_path)]).samples())
+    samples = list(open_parquet([str(tmp_path)], Modality.IMAGE).samples())
     assert [(s.key, s.path, s.caption, s.problem) for s in samples] == [
         ("my data/t 0.parquet#0", "my data/t 0.parquet#0", "one", ""),
         ("my data/t 0.parquet#1", "my data/files/1.jpg", None, ""),
@@ -48,7 +49,7 @@ def test_plain_columns_are_known_by_name(tmp_path: Path) -> None:
         {"key": [7, 8], "image_path": ["a.jpg", "b.jpg"], "TEXT": ["A", " "], "URL": ["u", None]}
     )
     pq.write_table(table, tmp_path / "t.parquet")
-    samples = list(open_parquet([f"{tmp_path}/t.parquet"]).samples())
+    samples = list(open_parquet([f"{tmp_path}/t.parquet"], Modality.IMAGE).samples())
     assert [(s.key, s.path, s.caption, s.url, s.extra) for s in samples] == [
         ("7", "a.jpg", "A", "u", None),
         ("8", "b.jpg", None, None, None),
@@ -61,7 +62,7 @@ def test_rows_before_the_start_are_passed_over(tmp_path: Path) -> None:
         jpg = [f"{number}{i}".encode() for i in range(150)]
         pq.write_table(pa.table({"jpg": jpg}), tmp_path / f"{number}.parquet", row_group_size=70)
     (tmp_path / "1.parquet").write_text("not a table")
-    source = open_parquet([str(tmp_path)])
+    source = open_parquet([str(tmp_path)], Modality.IMAGE)
     whole = list(source.samples())
     assert len(whole) == 150 + 1 + 150
     assert whole[150].problem.startswith("the table cannot be read from row 0 on: ")
@@ -81,7 +82,7 @@ def test_a_table_damaged_inside_gives_what_came_before(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[start : start + 64] = b"\xff" * 64
     path.write_bytes(damaged)
-    source = open_parquet([str(path)])
+    source = open_parquet([str(path)], Modality.IMAGE)
     *good, bad = source.samples()
     assert [s.media for s in good] == jpg[:50]
     assert bad.problem.startswith("the table cannot be read from row 50 on: ")
@@ -92,4 +93,26 @@ def test_a_table_without_pictures_is_refused(tmp_path: Path) -> None:
     """The message names the columns that are there and those that would do."""
     pq.write_table(pa.table({"image": [1], "caption": ["x"]}), tmp_path / "t.parquet")
     with pytest.raises(UsageError, match="no column of pictures among image, caption; .*jpg"):
-        open_parquet([str(tmp_path)])
+        open_parquet([str(tmp_path)], Modality.IMAGE)
+
+
+def test_other_media_have_columns_of_their_own(tmp_path: Path) -> None:
+    """A sound in bytes beside a picture's path; the text itself for an index of texts."""
+    table = pa.table(
+        {
+            "image_path": ["a.jpg", "b.jpg"],
+            "audio": [{"bytes": b"RIFF", "path": "a.wav"}, {"bytes": None, "path": "b.wav"}],
+            "caption": ["A", " "],
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    sounds = list(open_parquet([str(tmp_path)], Modality.AUDIO).samples())
+    assert [s.media for s in sounds] == [b"RIFF", Place(file=f"{tmp_path}/b.wav")]
+    assert [s.caption for s in sounds] == ["A", None]
+    texts = list(open_parquet([str(tmp_path)], Modality.TEXT).samples())
+    assert [(s.media, s.caption, s.problem) for s in texts] == [
+        (b"A", "A", ""),
+        (None, None, "the row has no text"),
+    ]
+    with pytest.raises(UsageError, match="no column of point clouds among image_path.*ply"):
+        open_parquet([str(tmp_path)], Modality.POINTS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from anybind.encoders.modality import Modality
 from anybind.errors import UsageError
 from anybind.index.sources.base import Place, Sample
 from anybind.index.sources.webdataset import WebDataset, open_webdataset
@@ -53,7 +54,7 @@ def test_members_that_follow_one_another_are_a_sample(tmp_path: Path) -> None:
             ("only.txt", b"no picture"),
         ],
     )
-    samples = list(open_webdataset([path]).samples())
+    samples = list(open_webdataset([path], Modality.IMAGE).samples())
     assert [(s.key, s.caption) for s in samples] == [
         ("a/1", None),
         ("a/000 ü", "first"),
@@ -64,7 +65,7 @@ def test_members_that_follow_one_another_are_a_sample(tmp_path: Path) -> None:
     assert [content(s) for s in samples[1:4]] == [b"picture 0", b"picture 1", b"picture 2"]
     assert samples[1].path == "00000.tar#a/000 ü.JPG"
     assert samples[1].url == "http://x"
-    assert samples[4].problem == "no image among .txt"
+    assert samples[4].problem == "no picture among .txt"
 
 
 @pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -72,7 +73,7 @@ def test_every_kind_of_tar_header_is_understood(tmp_path: Path, kind: int) -> No
     """Names longer than the 100 bytes of a plain header are kept in three different ways."""
     folder = "/".join(["long" * 10] * 3)
     path = tar(tmp_path / "0.tar", [(f"{folder}/1.jpg", b"x" * 700), ("2.jpg", b"y")], kind=kind)
-    samples = list(open_webdataset([path]).samples())
+    samples = list(open_webdataset([path], Modality.IMAGE).samples())
     assert [s.key for s in samples] == [f"{folder}/1", "2"]
     assert [content(s) for s in samples] == [b"x" * 700, b"y"]
 
@@ -85,7 +86,7 @@ def test_samples_before_the_start_are_passed_over(tmp_path: Path) -> None:
             [m for i in range(4) for m in ((f"{number}{i}.jpg", b"j"), (f"{number}{i}.txt", b"t"))],
         )
     (tmp_path / "1.tar").write_bytes((tmp_path / "1.tar").read_bytes()[: 5 * 1024 + 100])
-    source = open_webdataset([str(tmp_path)])
+    source = open_webdataset([str(tmp_path)], Modality.IMAGE)
     whole = told(source)
     assert len(whole) == 4 + 4 + 4
     assert [problem for *_, problem in whole if problem] == ["the archive breaks off at byte 5120"]
@@ -110,7 +111,7 @@ def test_a_cut_archive_gives_what_came_before_and_says_where(
     path = tmp_path / "0.tar"
     tar(path, [(f"{i}.jpg", b"x") for i in range(4)])
     path.write_bytes(path.read_bytes()[:keep])
-    *good, bad = told(open_webdataset([str(path)]))
+    *good, bad = told(open_webdataset([str(path)], Modality.IMAGE))
     assert [key for key, *_ in good] == keys
     assert bad == ("0.tar", None, problem)
 
@@ -122,7 +123,7 @@ def test_a_damaged_header_is_no_end(tmp_path: Path) -> None:
     noisy = bytearray(path.read_bytes())
     noisy[1024 : 1024 + 512] = os.urandom(512)
     path.write_bytes(noisy)
-    good, bad = told(open_webdataset([str(path)]))
+    good, bad = told(open_webdataset([str(path)], Modality.IMAGE))
     assert good[0] == "0"
     assert bad[2].startswith("the archive is damaged at byte 1024")
 
@@ -131,7 +132,7 @@ def test_something_else_named_tar_is_one_problem(tmp_path: Path) -> None:
     """The good archive beside it is read."""
     (tmp_path / "0.tar").write_bytes(b"a text, long enough to be a header " * 100)
     tar(tmp_path / "1.tar", [("1.jpg", b"x")])
-    assert told(open_webdataset([str(tmp_path)])) == [
+    assert told(open_webdataset([str(tmp_path)], Modality.IMAGE)) == [
         ("0.tar", None, "it is not a tar archive"),
         ("1", None, ""),
     ]
@@ -139,7 +140,7 @@ def test_something_else_named_tar_is_one_problem(tmp_path: Path) -> None:
 
 def test_an_archive_that_is_gone_is_one_problem(tmp_path: Path) -> None:
     """It vanishes between the listing and the reading."""
-    source = open_webdataset([tar(tmp_path / "0.tar", [("0.jpg", b"x")])])
+    source = open_webdataset([tar(tmp_path / "0.tar", [("0.jpg", b"x")])], Modality.IMAGE)
     (tmp_path / "0.tar").unlink()
     assert told(source) == [
         ("0.tar", None, "the archive cannot be read: No such file or directory")
@@ -150,7 +151,7 @@ def test_the_number_of_samples_is_estimated_from_the_first_file(tmp_path: Path) 
     """Equal files: the estimate is exact."""
     for number in range(3):
         tar(tmp_path / f"{number}.tar", [(f"{i}.jpg", b"x") for i in range(5)])
-    source = open_webdataset([f"{tmp_path}/{{0..2}}.tar"])
+    source = open_webdataset([f"{tmp_path}/{{0..2}}.tar"], Modality.IMAGE)
     assert source.estimate() == 15
     assert source.description == "3 tar files"
     assert [name for name, _ in source.files()] == ["0.tar", "1.tar", "2.tar"]
@@ -159,4 +160,32 @@ def test_the_number_of_samples_is_estimated_from_the_first_file(tmp_path: Path) 
 def test_a_folder_without_tar_files_is_refused(tmp_path: Path) -> None:
     """The message names the folder."""
     with pytest.raises(UsageError, match=f"no tar files in {tmp_path}"):
-        open_webdataset([str(tmp_path)])
+        open_webdataset([str(tmp_path)], Modality.IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("modality", "members", "taken"),
+    [
+        (Modality.DEPTH, ["a.jpg", "a.png", "a.depth.png", "a.thermal.png"], "a.depth.png"),
+        (Modality.THERMAL, ["a.depth.png", "a.thermal.png"], "a.thermal.png"),
+        (Modality.DEPTH, ["a.left.png", "a.png"], "a.png"),
+        (Modality.AUDIO, ["a.jpg", "a.FLAC", "a.mp4"], "a.FLAC"),
+        (Modality.VIDEO, ["a.wav", "a.mp4"], "a.mp4"),
+        (Modality.TEXT, ["a.jpg", "a.txt"], "a.txt"),
+    ],
+)
+def test_the_member_of_the_modality_is_taken(
+    tmp_path: Path, modality: Modality, members: list[str], taken: str
+) -> None:
+    """The one that bears its name, then the plain suffix, then any suffix that fits."""
+    path = tar(tmp_path / "0.tar", [(name, name.encode()) for name in members])
+    (sample,) = open_webdataset([path], modality).samples()
+    assert content(sample) == taken.encode()
+    assert sample.path == f"0.tar#{taken}"
+
+
+def test_a_sample_without_the_modality_is_a_problem(tmp_path: Path) -> None:
+    """The problem names what is there instead."""
+    path = tar(tmp_path / "0.tar", [("a.jpg", b"x"), ("a.txt", b"words")])
+    (sample,) = open_webdataset([path], Modality.AUDIO).samples()
+    assert sample.problem == "no sound among .jpg, .txt"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from anybind.encoders.modality import Modality
 from anybind.errors import UsageError
 from anybind.index.sources import open_source
 from anybind.world.captions import caption
@@ -34,3 +35,14 @@ def test_the_world_has_to_be_asked_for_a_number_of_scenes(tmp_path: Path) -> Non
         open_source("world", [], out=tmp_path, limit=None)
     with pytest.raises(UsageError, match="no split.* train, validation, test"):
         open_source("world", ["exam"], out=tmp_path, limit=3)
+
+
+def test_scenes_are_made_in_the_modality_asked_for(tmp_path: Path) -> None:
+    """Captions are those of the pictures; the member's ending tells what it is."""
+    for modality, ending in ((Modality.AUDIO, ".wav"), (Modality.TEXT, ".txt")):
+        source = open_source("world", ["test"], modality=modality, out=tmp_path, limit=2)
+        samples = list(source.samples())
+        assert [s.caption for s in samples] == [caption(scene(i)) for i in split_ids("test", 2)]
+        assert all(s.path.endswith(ending) and s.media is not None for s in samples)
+    folders = sorted(path.name for path in (tmp_path / "source").iterdir())
+    assert folders == ["test-2", "test-2-audio"]

@@ -10,20 +10,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anybind.encoders.audio import load_sound
+from anybind.encoders.clouds import load_cloud
+from anybind.encoders.imu import load_motion
+from anybind.encoders.maps import ThermalPreprocessor, load_depth
+from anybind.encoders.modality import Modality
+from anybind.encoders.video import VideoPreprocessor, read_timeline
 from anybind.errors import UsageError
 from anybind.world import export
 from anybind.world.captions import caption
-from anybind.world.export import export_files, export_webdataset
-from anybind.world.render import Rendering, render
+from anybind.world.cloud import cloud
+from anybind.world.export import FOLDER_OF, SUFFIX_OF, export_files, export_webdataset
+from anybind.world.heat import thermal
+from anybind.world.motion import VIDEO_SECONDS, imu
+from anybind.world.render import Rendering, boxes, render
 from anybind.world.scene import Scene, scene
+from anybind.world.sound import sound
 from anybind.world.splits import split_ids
 
 
-def write(out: Path, **changes: int) -> list[Path]:
+def write(
+    out: Path, *, limit: int = 7, size: int = 32, rows_per_shard: int = 3, workers: int = 0
+) -> list[Path]:
     """Export 7 small scenes in shards of 3."""
-    settings = {"limit": 7, "size": 32, "rows_per_shard": 3, "workers": 0, **changes}
-    limit = settings.pop("limit")
-    return export_webdataset(out, "test", limit, progress=False, **settings)
+    return export_webdataset(
+        out, "test", limit, size=size, rows_per_shard=rows_per_shard, workers=workers,
+        progress=False,
+    )  # fmt: skip
 
 
 def test_shards_hold_the_scenes_in_order(tmp_path: Path) -> None:
@@ -138,11 +151,82 @@ def test_files_come_with_a_table_of_relative_paths(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == before
 
 
+def test_every_modality_is_read_back_by_its_loader(tmp_path: Path) -> None:
+    """Values against the scene's arrays, up to the rounding of each format."""
+    out = tmp_path / "all"
+    media = [str(modality) for modality in SUFFIX_OF]
+    table = export_files(out, "test", 2, modalities=media, size=64, workers=0, progress=False)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "category", "colour", "caption", *media]
+    assert rows[0]["points"] == "points/20000000.npy"
+    for row in rows:
+        of = scene(int(row["id"]))
+        heard = load_sound(out / row["audio"])
+        assert heard.rate == 16_000
+        np.testing.assert_array_equal(heard.samples[0] * 32768, sound(of))
+        np.testing.assert_array_equal(load_cloud(out / row["points"]), cloud(of))
+        metres = load_depth(out / row["depth"], depth_scale=0.001)
+        np.testing.assert_allclose(metres, render(of, 64).depth, atol=0.00051)
+        heat = np.asarray(Image.open(out / row["thermal"]))
+        np.testing.assert_array_equal(heat, thermal(of, 64))
+        ready = ThermalPreprocessor(size=64)(out / row["thermal"])
+        np.testing.assert_allclose(ready[0] * 255, heat, atol=1e-3)
+        felt = load_motion(out / row["imu"])
+        assert felt.rate == pytest.approx(400)
+        np.testing.assert_allclose(felt.samples, imu(of), rtol=1e-4, atol=1e-4)
+        timeline = read_timeline(out / row["video"])
+        assert float(timeline.duration) == pytest.approx(VIDEO_SECONDS, abs=0.1)
+        clips = VideoPreprocessor(size=32)(out / row["video"])
+        assert np.isfinite(clips).all()
+
+
+def test_modalities_may_be_added_later(tmp_path: Path) -> None:
+    """The table then has both, and what is there is not written again."""
+    export_files(tmp_path, "test", 2, modalities=["points"], size=32, workers=0, progress=False)
+    first = next((tmp_path / "points").iterdir())
+    before = first.stat().st_mtime_ns
+    table = export_files(
+        tmp_path, "test", 2, modalities=["thermal"], size=32, workers=0, progress=False
+    )
+    assert table.read_text().splitlines()[0] == "id,category,colour,caption,points,thermal"
+    assert first.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "thermal").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("modality", ["audio", "points", "depth", "imu"])
+def test_shards_hold_any_modality(tmp_path: Path, modality: str) -> None:
+    """The member is the file that the export of files writes; boxes come with what is rendered."""
+    (shard,) = export_webdataset(
+        tmp_path / "shards", "test", 2, modality=modality, size=32, workers=0, progress=False
+    )
+    table = export_files(
+        tmp_path / "files", "test", 2, modalities=[modality], size=32, workers=0, progress=False
+    )
+    with tarfile.open(shard) as tar:
+        suffix = SUFFIX_OF[Modality(modality)]
+        assert tar.getnames()[:3] == [f"20000000.{end}" for end in (suffix, "txt", "json")]
+        member, facts = (tar.extractfile(f"20000000.{end}") for end in (suffix, "json"))
+        assert member is not None and facts is not None
+        path = table.parent / FOLDER_OF[Modality(modality)] / f"20000000.{suffix}"
+        assert member.read() == path.read_bytes()
+        described = json.loads(facts.read())["objects"]
+        found = boxes(render(scene(20_000_000), 32).mask)
+        expected = [list(box) for box in found.values()] if modality == "depth" else []
+        assert [item["box"] for item in described if "box" in item] == expected
+    with pytest.raises(UsageError, match="modality"):
+        export_webdataset(tmp_path / "shards", "test", 2, size=32, workers=0, progress=False)
+
+
 def test_wrong_requests_write_nothing(tmp_path: Path) -> None:
     """Each names what there is instead."""
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="image"):
         export_files(out, "test", 4, modalities=("image", "smell"))
+    with pytest.raises(UsageError, match="even"):
+        export_files(out, "test", 4, modalities=("video",), size=33)
+    with pytest.raises(UsageError, match="smell"):
+        export_webdataset(out, "test", 4, modality="smell")
     with pytest.raises(UsageError, match="train, validation, test, compositional"):
         export_files(out, "exam", 4)
     with pytest.raises(UsageError, match="at least 1"):

@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from ..errors import UsageError
 from .assembly import Stream
-from .places import Ground, View, paint_place
+from .places import Backdrop, Ground, View, paint_place
 from .scene import Scene, scene
 from .shapes import Floats, Shape, Solids, half_extents, local_normal, meet
 from .workers import map_in_order
 
 OVERSAMPLING = 2  # samples a pixel side where objects are
 MIN_SIZE, MAX_SIZE = 16, 4096  # px
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in px; the last two are exclusive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,57 +41,93 @@ def render(of: Scene, size: int = 256) -> Rendering:
     Raises:
         UsageError: ``size`` is not from 16 to 4096.
     """
+    return show(set_stage(of, size), of.solids, Stream(of.id, "noise").generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """Where the camera stands, and the part of its image plane that becomes the picture."""
+
+    eye: tuple[float, float, float]  # m
+    axes: npt.NDArray[np.float64]  # (3, 3) right, up and forward as rows
+    left: float  # edge of the picture in the plane 1 m before the eye
+    top: float  # edge of the picture in that plane
+    side: float  # of the picture in that plane
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What of a scene stays as it is while its solids move: the camera, and the place behind."""
+
+    of: Scene
+    size: int  # px a side
+    framing: Framing
+    backdrop: Backdrop
+
+
+def set_stage(of: Scene, size: int) -> Stage:
+    """Frame a scene as its solids stand at first, and paint its place at ``size`` px a side.
+
+    Raises:
+        UsageError: ``size`` is not from 16 to 4096.
+    """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"asked for {size} px a side; pictures have {MIN_SIZE} to {MAX_SIZE}")
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _render(of, size)
-
-
-def _render(of: Scene, size: int) -> Rendering:
-    solids = of.solids
-    eye, axes, (u0, v0, side) = _frame(of, solids)
-    steps = (np.arange(size, dtype=np.float64) + 0.5) * (side / size)
+    framing = frame(of)
+    steps = (np.arange(size, dtype=np.float64) + 0.5) * (framing.side / size)
     view = View(
-        eye=eye,
+        eye=framing.eye,
         elevation=of.camera.elevation,
-        u=(u0 + steps).astype(np.float32),
-        v=(v0 - steps).astype(np.float32),
+        u=(framing.left + steps).astype(np.float32),
+        v=(framing.top - steps).astype(np.float32),
     )
-    backdrop = paint_place(of.place, view, Stream(of.id, "backdrop"))
-    rgb, depth = backdrop.rgb, backdrop.depth
-    towards_light = _light_direction(of)
-    _cast_shadows(rgb, backdrop.ground, solids, towards_light)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        backdrop = paint_place(of.place, view, Stream(of.id, "backdrop"))
+    return Stage(of=of, size=size, framing=framing, backdrop=backdrop)
 
-    samples = _trace(solids, eye, axes, u0, v0, side / (size * OVERSAMPLING), size * OVERSAMPLING)
+
+def show(stage: Stage, solids: Solids, sensor: np.random.Generator) -> Rendering:
+    """Render solids on a stage; ``sensor`` supplies the noise of the picture."""
+    of, size, framing = stage.of, stage.size, stage.framing
+    rgb, depth = stage.backdrop.rgb.copy(), stage.backdrop.depth.copy()
     mask = np.zeros((size, size), np.uint8)
-    if samples is not None:
-        _composite(of, solids, axes, samples, towards_light, rgb, depth, mask)
-
-    warmth = of.light.warmth
-    rgb *= np.array([1 + warmth, 1, 1 - warmth], np.float32) * np.float32(of.light.exposure * 255)
-    sensor = Stream(of.id, "noise").generator
-    rgb += sensor.standard_normal(rgb.shape, dtype=np.float32) * np.float32(of.camera.noise)
-    image = np.clip(rgb + np.float32(0.5), 0, 255).astype(np.uint8)
+    towards_light = light_direction(of)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        _cast_shadows(rgb, stage.backdrop.ground, solids, towards_light)
+        samples = trace(solids, framing, size * OVERSAMPLING)
+        if samples is not None:
+            _composite(of, solids, framing.axes, samples, towards_light, rgb, depth, mask)
+        warmth, exposure = of.light.warmth, of.light.exposure
+        rgb *= np.array([1 + warmth, 1, 1 - warmth], np.float32) * np.float32(exposure * 255)
+        rgb += sensor.standard_normal(rgb.shape, dtype=np.float32) * np.float32(of.camera.noise)
+        image = np.clip(rgb + np.float32(0.5), 0, 255).astype(np.uint8)
     return Rendering(image=image, depth=depth, mask=mask)
 
 
-def _light_direction(of: Scene) -> tuple[float, float, float]:
+def boxes(mask: npt.NDArray[np.uint8]) -> dict[int, Box]:
+    """Return the box around each object of a mask, by the number it has there.
+
+    A box is left, top, right and bottom in px; right and bottom are the first column and row
+    beyond it. An object that is not seen has none.
+    """
+    found = {}
+    for instance in range(1, int(mask.max(initial=0)) + 1):
+        rows, columns = (np.flatnonzero((mask == instance).any(axis=axis)) for axis in (1, 0))
+        if len(rows):
+            box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+            found[instance] = box
+    return found
+
+
+def light_direction(of: Scene) -> tuple[float, float, float]:
     """Return the unit vector toward the light."""
     a, e = of.light.azimuth, of.light.elevation
     return (math.sin(a) * math.cos(e), -math.cos(a) * math.cos(e), math.sin(e))
 
 
-def _frame(
-    of: Scene, solids: Solids
-) -> tuple[
-    tuple[float, float, float], npt.NDArray[np.float64], tuple[float, float, float]
-]:  # fmt: skip
-    """Place the camera, and choose the part of its image plane that becomes the picture.
-
-    Returns:
-        The eye, m; right, up and forward as rows, ``(3, 3)``; and the left and the upper edge and
-        the side of the picture in the plane 1 m before the eye.
-    """
+def frame(of: Scene) -> Framing:
+    """Place the camera, and choose the part of its image plane that becomes the picture."""
+    solids = of.solids
     own = solids.instance > 0
     half = half_extents(solids.shape, solids.axes, solids.taper)[own]
     low = (solids.centre[own] - half).min(axis=0)
@@ -100,17 +138,23 @@ def _frame(
     away = of.camera.distance * float((high - low).max())
     eye = target - away * axes[2]
     eye[2] = max(eye[2], 0.15)
-    left, right, bottom, top = _rectangles(solids, eye, axes)
+    left, right, bottom, top = rectangles(solids, eye, axes)
     left, right = left[own].min(), right[own].max()
     bottom, top = bottom[own].min(), top[own].max()
     side = max(right - left, top - bottom) / of.camera.fill
     margin_x, margin_y = (side - (right - left)) / 2, (side - (top - bottom)) / 2
     u0 = left - margin_x * (1 + of.camera.pan[0])
     v0 = top + margin_y * (1 - of.camera.pan[1])
-    return (float(eye[0]), float(eye[1]), float(eye[2])), axes, (float(u0), float(v0), float(side))
+    return Framing(
+        eye=(float(eye[0]), float(eye[1]), float(eye[2])),
+        axes=axes,
+        left=float(u0),
+        top=float(v0),
+        side=float(side),
+    )
 
 
-def _rectangles(
+def rectangles(
     solids: Solids, eye: npt.NDArray[np.float64], axes: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], ...]:
     """Return left, right, bottom and top of each solid on the image plane, each ``(n,)``.
@@ -164,7 +208,7 @@ def _cast_shadows(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Samples:
+class Samples:
     """The depth buffer, over the rectangle that solids touch, aligned to whole pixels."""
 
     row: int  # of the whole grid of samples
@@ -176,18 +220,11 @@ class _Samples:
     eye_height: float  # m
 
 
-def _trace(
-    solids: Solids,
-    eye: tuple[float, float, float],
-    axes: npt.NDArray[np.float64],
-    u0: float,
-    v0: float,
-    step: float,
-    n: int,
-) -> _Samples | None:
+def trace(solids: Solids, framing: Framing, n: int) -> Samples | None:
     """Find the nearest solid along the rays of an n x n grid; None if no solid is in sight."""
-    origin = np.array(eye)
-    left, right, bottom, top = _rectangles(solids, origin, axes)
+    origin, axes = np.array(framing.eye), framing.axes
+    u0, v0, step = framing.left, framing.top, framing.side / n
+    left, right, bottom, top = rectangles(solids, origin, axes)
     c0 = np.clip(np.floor((left - u0) / step), 0, n).astype(int)
     c1 = np.clip(np.ceil((right - u0) / step) + 1, 0, n).astype(int)
     r0 = np.clip(np.floor((v0 - top) / step), 0, n).astype(int)
@@ -237,9 +274,9 @@ def _trace(
         normals = outward[i] @ np.stack(local_normal(shape, p, taper))
         normal[:, rows, columns][:, nearer] = normals
     rise = np.float32(axes[1, 2]) * v + np.float32(axes[2, 2])
-    return _Samples(
+    return Samples(
         row=row, column=column, depth=depth, solid=solid, normal=normal, rise=rise,
-        eye_height=eye[2],
+        eye_height=framing.eye[2],
     )  # fmt: skip
 
 
@@ -247,7 +284,7 @@ def _composite(
     of: Scene,
     solids: Solids,
     axes: npt.NDArray[np.float64],
-    samples: _Samples,
+    samples: Samples,
     light: tuple[float, float, float],
     rgb: Floats,
     depth: Floats,

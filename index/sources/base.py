@@ -1,7 +1,7 @@
-"""What every source gives: samples, each an image with what is known about it, in a fixed order.
+"""What every source gives: samples, each a medium with what is known about it, in a fixed order.
 
-A source reads names and captions and says where the pictures lie; it opens no picture. Whatever is
-wrong with one sample travels in it as ``problem``, so every input of a source is accounted for.
+A source reads names and captions and says where the media lie; it opens none. Whatever is wrong
+with one sample travels in it as ``problem``, so every input of a source is accounted for.
 """
 
 import json
@@ -10,10 +10,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...encoders.modality import Modality
+
 IMAGE_SUFFIXES = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm"}
 )
-MAX_SIDECAR_BYTES = 1 << 20  # of a caption or a JSON beside a picture
+ARRAY_SUFFIXES = frozenset({"npy", "npz", "pt"})
+# Files taken for items of a modality, in folders and archives: those that its loader reads.
+SUFFIXES_OF: Mapping[Modality, frozenset[str]] = {
+    Modality.IMAGE: IMAGE_SUFFIXES,
+    Modality.TEXT: frozenset({"txt"}),
+    Modality.AUDIO: frozenset(
+        {"wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "wma", "aif", "aiff", "caf"}
+        | {"w64", "au", "amr", "ac3", "wv", "ape", "tta"}
+    ),
+    Modality.VIDEO: frozenset(
+        {"mp4", "m4v", "mov", "webm", "mkv", "avi", "gif", "mpg", "mpeg", "flv", "wmv", "ogv"}
+        | {"3gp", "3g2"}
+    ),
+    Modality.POINTS: ARRAY_SUFFIXES | {"ply", "pcd", "pts", "xyz", "obj", "off", "stl"},
+    Modality.DEPTH: ARRAY_SUFFIXES | {"png", "tif", "tiff", "exr"},
+    Modality.THERMAL: IMAGE_SUFFIXES,
+    Modality.IMU: ARRAY_SUFFIXES | {"csv"},
+}
+NOUN_OF: Mapping[Modality, str] = {  # for people: "5,000 sounds"
+    Modality.IMAGE: "picture",
+    Modality.TEXT: "text",
+    Modality.AUDIO: "sound",
+    Modality.VIDEO: "video",
+    Modality.POINTS: "point cloud",
+    Modality.DEPTH: "depth map",
+    Modality.THERMAL: "thermal image",
+    Modality.IMU: "motion recording",
+}
+MAX_SIDECAR_BYTES = 1 << 20  # of a caption or a JSON beside a medium
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +64,7 @@ class Sample:
 
     key: str  # the source's name for it
     path: str  # shard member (00000.tar#000001.jpg) or file, from the source's root
-    media: Media | None = None  # the picture; None when there is a problem
+    media: Media | None = None  # None when there is a problem
     problem: str = ""  # why it cannot be indexed, one line
     caption: str | None = None
     url: str | None = None
@@ -42,7 +72,7 @@ class Sample:
 
 
 class Source(Protocol):
-    """A collection of images. The same input gives the same samples in the same order."""
+    """A collection of media. The same input gives the same samples in the same order."""
 
     @property
     def kind(self) -> str:
@@ -75,11 +105,11 @@ class Source(Protocol):
 def sample_of(
     *, key: str, path: str, media: Media, caption: bytes | None, fields: bytes | None
 ) -> Sample:
-    """A sample from its picture and the contents of the .txt and .json beside it.
+    """A sample from its medium and the contents of the .txt and .json beside it.
 
     The caption is the text, else ``caption`` of the JSON; ``url`` is taken from the JSON, whose
     other fields are kept as they are. A sidecar that cannot be understood is a problem of the
-    sample: indexing the picture without it would lose its caption unnoticed.
+    sample: indexing the medium without it would lose its caption unnoticed.
     """
     key, path = clean(key), clean(path)
     known: Mapping[str, object] = {}
@@ -111,7 +141,7 @@ def described(
     url: object,
     fields: Mapping[str, object],
 ) -> Sample:
-    """A sample from its picture and what is known of it; a blank caption or url counts as none."""
+    """A sample from its medium and what is known of it; a blank caption or url counts as none."""
     extra = clean(json.dumps(fields, ensure_ascii=False, default=str)) if fields else None
     return Sample(
         key=key,

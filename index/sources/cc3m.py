@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from ...encoders.modality import Modality
 from ...errors import UsageError
 from .base import IMAGE_SUFFIXES, Place, Sample, Source, clean, count, described
 from .folder import SIDECAR_SUFFIXES, Folder
@@ -62,7 +63,7 @@ def open_cc3m(inputs: Sequence[str]) -> Source:
         }
         what = f"{count(len(pictures), 'picture')} in folders of img2dataset"
         part = Found(root=found.root, files=kept, unreadable=found.unreadable)
-        return Folder(part, kind="cc3m", description=what)
+        return Folder(part, Modality.IMAGE, kind="cc3m", description=what)
     raise UsageError(
         f"{', '.join(inputs)} is no form of CC3M known here: there is no .tsv of captions and urls "
         "beside downloaded pictures, no output of img2dataset (00000.tar with 00000.parquet or "
@@ -166,7 +167,8 @@ def _by_url(line: int, url: str) -> str:
 def _tars(found: Found, tars: dict[str, int], what: str) -> WebDataset:
     """Tar files of the collection as a source."""
     part = Found(root=found.root, files=tars, unreadable=found.unreadable)
-    return WebDataset(part, kind="cc3m", description=f"{count(len(tars), 'tar file')} {what}")
+    description = f"{count(len(tars), 'tar file')} {what}"
+    return WebDataset(part, Modality.IMAGE, kind="cc3m", description=description)
 
 
 def _is_downloaded(name: str) -> bool:

@@ -1,8 +1,9 @@
-"""Parquet tables with pictures in a column, or with the paths of pictures.
+"""Parquet tables with media in a column, or with the paths of media.
 
-Columns are found by name: the picture is ``image``, ``jpg``, ... holding bytes or Hugging Face's
-``{bytes, path}``, else a path relative to the table; the caption is ``caption``, ``text``, ``TEXT``
-or ``title``. All other columns but binary ones are kept as fields.
+Columns are found by name: the medium is ``image``, ``jpg``, ... (or ``audio``, ``wav``, ...)
+holding bytes or Hugging Face's ``{bytes, path}``, else a path relative to the table; the caption is
+``caption``, ``text``, ``TEXT`` or ``title``, which is also the medium of an index of texts. All
+other columns but binary ones are kept as fields.
 """
 
 import math
@@ -15,15 +16,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...encoders.modality import Modality
 from ...errors import MediaError, UsageError
-from .base import Media, Place, Sample, clean, count, described
+from .base import NOUN_OF, SUFFIXES_OF, Media, Place, Sample, clean, count, described
 from .inputs import Found, find_files
 
 PARQUET_SUFFIXES = frozenset({"parquet"})
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "image_bytes")
-PATH_COLUMNS = ("image_path", "file_name", "filename", "file", "filepath", "path")
+PATH_COLUMNS = ("file_name", "filename", "file", "filepath", "path")
 CAPTION_COLUMNS = ("caption", "text", "TEXT", "title")
-URL_COLUMNS = ("url", "URL", "image_url")
+URL_COLUMNS = ("url", "URL")
 KEY_COLUMNS = ("key", "__key__", "id")
 ROWS_READ = 64  # rows decompressed at once: with their pictures, some tens of megabytes at most
 
@@ -32,7 +34,7 @@ ROWS_READ = 64  # rows decompressed at once: with their pictures, some tens of m
 class Columns:
     """Which columns of a table mean what."""
 
-    image: str  # bytes, {bytes, path}, or a path
+    medium: str  # bytes, {bytes, path}, or a path; for texts the text itself
     caption: str | None
     url: str | None
     key: str | None
@@ -41,7 +43,7 @@ class Columns:
     @property
     def read(self) -> list[str]:
         """All of them."""
-        named = (self.image, self.caption, self.url, self.key)
+        named = (self.medium, self.caption, self.url, self.key)
         return [*dict.fromkeys(name for name in (*named, *self.others) if name is not None)]
 
 
@@ -50,8 +52,9 @@ class ParquetTables:
 
     kind = "parquet"
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, modality: Modality) -> None:
         self._found = found
+        self._modality = modality
         self.root = Path(found.root)
         self.description = count(len(found.files), "parquet file")
 
@@ -97,7 +100,7 @@ class ParquetTables:
         row = 0
         try:
             with pq.ParquetFile(self._found.absolute(name)) as file:
-                columns = find_columns(file.schema_arrow, name)
+                columns = find_columns(file.schema_arrow, self._modality)
                 for group in range(file.num_row_groups):
                     size = file.metadata.row_group(group).num_rows
                     if row + size <= start:
@@ -122,9 +125,9 @@ class ParquetTables:
         where = clean(f"{name}#{row}")
         given = values.get(columns.key) if columns.key is not None else None
         key = where if given is None else clean(str(given))
-        path, media = self._media(name, where, values[columns.image])
+        path, media = self._media(name, where, values[columns.medium])
         if media is None:
-            return Sample(key=key, path=path, problem="the row has no picture")
+            return Sample(key=key, path=path, problem=f"the row has no {NOUN_OF[self._modality]}")
         captions = values[columns.caption] if columns.caption is not None else None
         caption = captions[0] if isinstance(captions, list) and captions else captions
         return described(
@@ -137,7 +140,9 @@ class ParquetTables:
         )
 
     def _media(self, name: str, where: str, value: Any) -> tuple[str, Media | None]:
-        """The picture of a cell, and the path to remember it by."""
+        """The medium of a cell, and the path to remember it by."""
+        if self._modality is Modality.TEXT:
+            return where, value.encode() if isinstance(value, str) and value.strip() else None
         if isinstance(value, Mapping):
             value = value["bytes"] if value.get("bytes") is not None else value.get("path")
         if isinstance(value, str) and value:
@@ -146,11 +151,11 @@ class ParquetTables:
         return where, value if isinstance(value, bytes) else None
 
 
-def open_parquet(inputs: Sequence[str]) -> ParquetTables:
+def open_parquet(inputs: Sequence[str], modality: Modality) -> ParquetTables:
     """Parquet files, folders of them, globs and braces.
 
     Raises:
-        UsageError: There are none, or the first has no column of pictures.
+        UsageError: There are none, or the first has no column of such media.
     """
     found = find_files(inputs, PARQUET_SUFFIXES, what="parquet files")
     for name in found.files:
@@ -159,42 +164,56 @@ def open_parquet(inputs: Sequence[str]) -> ParquetTables:
         except (OSError, pa.ArrowException):
             continue  # told as a problem of the source when it is read
         try:
-            find_columns(schema, name)
+            find_columns(schema, modality)
         except MediaError as error:
             raise UsageError(f"{name}: {error}") from None
         break
-    return ParquetTables(found)
+    return ParquetTables(found, modality)
 
 
-def find_columns(schema: pa.Schema, name: str) -> Columns:
+def find_columns(schema: pa.Schema, modality: Modality) -> Columns:
     """Tell the columns of a table apart by name and type.
 
     Raises:
-        MediaError: No column can hold pictures.
+        MediaError: No column can hold such media.
     """
-    image = next((column for column in IMAGE_COLUMNS if _is_picture(schema, column)), None)
-    image = image or next((column for column in PATH_COLUMNS if _is_text(schema, column)), None)
-    if image is None:
+    held, paths = _columns_of(modality)
+    medium = next((column for column in held if _holds_media(schema, column, modality)), None)
+    medium = medium or next((column for column in paths if _is_text(schema, column)), None)
+    if medium is None:
         raise MediaError(
-            f"no column of pictures among {', '.join(schema.names)}; there has to be one of "
-            f"{', '.join(IMAGE_COLUMNS)} (bytes or path) or {', '.join(PATH_COLUMNS)} (path)"
+            f"no column of {NOUN_OF[modality]}s among {', '.join(schema.names)}; there has to be "
+            f"one of {', '.join((*held, *paths))}"
         )
 
     def first(names: Sequence[str]) -> str | None:
         return next((column for column in names if column in schema.names), None)
 
-    caption, url, key = first(CAPTION_COLUMNS), first(URL_COLUMNS), first(KEY_COLUMNS)
+    caption, key = first(CAPTION_COLUMNS), first(KEY_COLUMNS)
+    url = first((*URL_COLUMNS, f"{modality}_url"))
     is_list = caption is not None and pa.types.is_list(schema.field(caption).type)
-    meant = {image, url, key} | (set() if is_list else {caption})  # several captions are all kept
+    meant = {medium, url, key} | (set() if is_list else {caption})  # several captions are all kept
     others = tuple(
         field.name for field in schema if field.name not in meant and not _holds_bytes(field.type)
     )
-    return Columns(image=image, caption=caption, url=url, key=key, others=others)
+    return Columns(medium=medium, caption=caption, url=url, key=key, others=others)
 
 
-def _is_picture(schema: pa.Schema, column: str) -> bool:
-    return column in schema.names and (
-        _is_text(schema, column) or _holds_bytes(schema.field(column).type)
+def _columns_of(modality: Modality) -> tuple[Sequence[str], Sequence[str]]:
+    """The names of columns that may hold media (or their paths), and of those with paths alone."""
+    if modality is Modality.TEXT:
+        return CAPTION_COLUMNS, ()
+    paths = (f"{modality}_path", *PATH_COLUMNS)
+    if modality is Modality.IMAGE:
+        return IMAGE_COLUMNS, paths
+    return (modality, *sorted(SUFFIXES_OF[modality]), f"{modality}_bytes"), paths
+
+
+def _holds_media(schema: pa.Schema, column: str, modality: Modality) -> bool:
+    return _is_text(schema, column) or (
+        modality is not Modality.TEXT
+        and column in schema.names
+        and _holds_bytes(schema.field(column).type)
     )
 
 

@@ -1,16 +1,26 @@
 """Tar files in which a sample's files follow one another: ``a.jpg a.txt a.json b.jpg ...``
 
 The key of a sample is the member's path up to the first dot of its file name. Nothing is unpacked:
-pictures are read from where they lie in the archive.
+media are read from where they lie in the archive.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from ...encoders.modality import Modality
 from ...errors import MediaError
-from .base import IMAGE_SUFFIXES, MAX_SIDECAR_BYTES, Place, Sample, clean, count, sample_of
+from .base import (
+    MAX_SIDECAR_BYTES,
+    NOUN_OF,
+    SUFFIXES_OF,
+    Place,
+    Sample,
+    clean,
+    count,
+    sample_of,
+)
 from .inputs import Found, find_files
 from .tar import Member, iter_members
 
@@ -22,12 +32,16 @@ class WebDataset:
 
     Args:
         found: The tar files.
+        modality: Which member of a sample is taken.
         kind: What the user calls this source.
         description: For people; by default how many files there are.
     """
 
-    def __init__(self, found: Found, *, kind: str = "webdataset", description: str = "") -> None:
+    def __init__(
+        self, found: Found, modality: Modality, *, kind: str = "webdataset", description: str = ""
+    ) -> None:
         self._found = found
+        self._modality = modality
         self.kind = kind
         self.root = Path(found.root)
         self.description = description or count(len(found.files), "tar file")
@@ -85,30 +99,39 @@ class WebDataset:
             return Sample(key=clean(name), path=clean(name), problem=str(members))
         key = _split(members[0])[0]
         parts = {suffix: member for member in members for suffix in [_split(member)[1]]}
-        image = next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
-        image = image or next(
-            (parts[suffix] for suffix in parts if suffix.rpartition(".")[2] in IMAGE_SUFFIXES), None
-        )
-        if image is None:
+        medium = self._medium(parts)
+        if medium is None:
             there = ", ".join(f".{suffix}" for suffix in parts)
             path = clean(f"{name}#{key}")
-            return Sample(key=clean(key), path=path, problem=f"no image among {there}")
+            problem = f"no {NOUN_OF[self._modality]} among {there}"
+            return Sample(key=clean(key), path=path, problem=problem)
         return sample_of(
             key=key,
-            path=f"{name}#{image.name}",
-            media=Place(file=self._found.absolute(name), offset=image.offset, size=image.size),
+            path=f"{name}#{medium.name}",
+            media=Place(file=self._found.absolute(name), offset=medium.offset, size=medium.size),
             caption=_content(file, parts.get("txt")),
             fields=_content(file, parts.get("json")),
         )
 
+    def _medium(self, parts: Mapping[str, Member]) -> Member | None:
+        """The member to embed: ``depth.png`` before ``png`` before ``left.png``, for depth maps."""
+        suffixes = SUFFIXES_OF[self._modality]
 
-def open_webdataset(inputs: Sequence[str]) -> WebDataset:
+        def rank(suffix: str) -> int:
+            first = suffix.rpartition(".")[0]
+            return 0 if first == self._modality else 1 if not first else 2
+
+        fitting = [suffix for suffix in parts if suffix.rpartition(".")[2] in suffixes]
+        return parts[min(fitting, key=rank)] if fitting else None
+
+
+def open_webdataset(inputs: Sequence[str], modality: Modality) -> WebDataset:
     """Tar files, folders of them, globs and braces.
 
     Raises:
         UsageError: There are none.
     """
-    return WebDataset(find_files(inputs, TAR_SUFFIXES, what="tar files"))
+    return WebDataset(find_files(inputs, TAR_SUFFIXES, what="tar files"), modality)
 
 
 def _split(member: Member) -> tuple[str, str]:

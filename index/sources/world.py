@@ -7,6 +7,7 @@ building from the world takes the same way as any other collection.
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...encoders.modality import Modality
 from ...errors import UsageError
 from ...world.export import export_webdataset
 from ...world.splits import SPLITS
@@ -17,12 +18,13 @@ FOLDER = "source"  # of the index folder
 
 
 def open_world(
-    inputs: Sequence[str], *, out: Path, limit: int | None, progress: bool
+    inputs: Sequence[str], modality: Modality, *, out: Path, limit: int | None, progress: bool
 ) -> WebDataset:
     """The first ``limit`` scenes of a split.
 
     Args:
         inputs: The name of a split; test if none is given.
+        modality: What is rendered of each scene.
         out: The index folder.
         limit: Scenes; there are millions, so it has to be said.
         progress: Show a bar on stderr while they are rendered.
@@ -38,6 +40,8 @@ def open_world(
         )
     if limit is None:
         raise UsageError("how many scenes of the world? say so with --limit, for example 5000")
-    tars = export_webdataset(out / FOLDER / f"{split}-{limit}", split, limit, progress=progress)
+    made = Modality.IMAGE if modality is Modality.TEXT else modality  # captions are in all shards
+    name = f"{split}-{limit}" if made is Modality.IMAGE else f"{split}-{limit}-{made}"
+    tars = export_webdataset(out / FOLDER / name, split, limit, modality=made, progress=progress)
     found = find_files([str(tar) for tar in tars], TAR_SUFFIXES, what="rendered scenes")
-    return WebDataset(found, kind="world", description=f"{limit:,} scenes of {split}")
+    return WebDataset(found, modality, kind="world", description=f"{limit:,} scenes of {split}")
