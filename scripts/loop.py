@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,9 @@ def fit(module: nn.Module, schedule: Schedule, loss_of: StepLoss, out: Path, *, 
     """
     optimizers = make_optimizers(module, schedule)
     path = out / f"{name}.pt"
-    first = _resume(path, schedule, module, optimizers)
+    first = resume(module, schedule, out, name, optimizers)
+    if first == schedule.steps:
+        return
     log = _Log(out / f"{name}.csv", first)
     device = next(module.parameters()).device.type
     saved = time.monotonic()
@@ -135,19 +138,43 @@ def _save(
     part.replace(path)
 
 
-def _resume(
-    path: Path, schedule: Schedule, module: nn.Module, optimizers: list[torch.optim.Optimizer]
+def resume(
+    module: nn.Module,
+    schedule: Schedule,
+    out: Path,
+    name: str,
+    optimizers: list[torch.optim.Optimizer] | None = None,
 ) -> int:
-    """The step to continue at, with module and optimizers as they were then."""
-    if not path.exists():
+    """The step to continue at, with module and optimizers as they were then; 0 from nothing.
+
+    Raises:
+        SystemExit: The checkpoint belongs to other settings.
+    """
+    state = _read(schedule, out, name)
+    if state is None:
         return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
+    module.load_state_dict(state["model"])
+    for optimizer, saved in zip(optimizers or [], state["optimizers"], strict=False):
+        optimizer.load_state_dict(saved)
+    module.eval()
+    return int(state["step"])
+
+
+def finished(schedule: Schedule, out: Path, name: str) -> bool:
+    """Whether the stage was trained to its end."""
+    state = _read(schedule, out, name)
+    return state is not None and state["step"] == schedule.steps
+
+
+def _read(schedule: Schedule, out: Path, name: str) -> dict[str, Any] | None:
+    """A stage's checkpoint, if there is one."""
+    path = out / f"{name}.pt"
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     if state["settings"] != asdict(schedule):
         raise SystemExit(f"{path} was made with {state['settings']}; choose another --out")
-    module.load_state_dict(state["model"])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    return int(state["step"])
+    return state
 
 
 class _Log:

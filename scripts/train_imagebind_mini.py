@@ -21,11 +21,11 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from gallery import embed, single_object_scenes
-from loop import Schedule, fit
+from loop import Schedule, finished, fit, resume
 from torch import Tensor, nn
 from training_set import Augmentation, Batches, Captions, media_on_disk, move
 
-from anybind.encoders.config import ImageBindConfig, imagebind_mini
+from anybind.encoders.config import imagebind_mini
 from anybind.encoders.encoder import load_encoder
 from anybind.encoders.imagebind import ImageBind
 from anybind.encoders.images import normalise_images
@@ -36,6 +36,8 @@ from anybind.encoders.weights import save_weights
 from anybind.world.scene import Scene, scene
 from anybind.world.splits import split_ids
 
+IMAGE_TEXT = "image-text"  # name of the first stage
+VOCABULARY = "vocabulary.json"  # ids of CLIP's vocabulary that the captions use
 TEXT_GROUP = 64  # texts of like length encoded together
 ENCODE_BATCH = 250  # pictures embedded at once
 CENTRE_SCENES = 1000  # of the validation split, whose mean vector is a modality's centre
@@ -100,10 +102,11 @@ def main() -> None:
         return replace(stage, seed=args.seed, n_samples=samples, precision=args.precision)
 
     first = adapt(ImageText())
-    captions, config = vocabulary(first)
-    model = ImageBind(config).to(args.device)
+    captions = None if finished(first, args.out, IMAGE_TEXT) else read_captions(first, args.out)
+    kept = tuple(json.loads((args.out / VOCABULARY).read_text()))
+    model = ImageBind(imagebind_mini(kept)).to(args.device)
     train_image_text(model, first, captions, args.out)
-    settings: dict[str, object] = {"image-text": asdict(first)}
+    settings: dict[str, object] = {IMAGE_TEXT: asdict(first)}
     for name in args.towers:
         stage = adapt(STAGES[Tower(name)])
         settings[name] = train_to_images(model, Tower(name), stage, args.out)
@@ -121,10 +124,11 @@ def training_scenes(n: int) -> list[Scene]:
     return [scene(number) for number in split_ids("train", n)]
 
 
-def vocabulary(stage: ImageText) -> tuple[Captions, ImageBindConfig]:
-    """The captions, and the encoder whose text tower has a row for each of their tokens."""
+def read_captions(stage: ImageText, out: Path) -> Captions:
+    """The training captions; the ids of CLIP's vocabulary that they need are kept in a file."""
     captions = Captions(training_scenes(stage.n_scenes), stage.chinese)
-    return captions, imagebind_mini(captions.kept)
+    (out / VOCABULARY).write_text(json.dumps(captions.kept))
+    return captions
 
 
 def as_pixels(item: object) -> npt.NDArray[np.uint8]:
@@ -142,11 +146,17 @@ def pictures(n_scenes: int, size: int, out: Path) -> npt.NDArray[np.uint8]:
 # --------------------------------------------------------------------------- image and text
 
 
-def train_image_text(model: ImageBind, stage: ImageText, captions: Captions, out: Path) -> None:
-    """Train the vision and the text tower on each other."""
+def train_image_text(
+    model: ImageBind, stage: ImageText, captions: Captions | None, out: Path
+) -> None:
+    """Train the vision and the text tower on each other; without captions, take them trained."""
     vision = model.towers[Tower.VISION]
     text = model.towers[Tower.TEXT]
     assert isinstance(vision, VisionTower) and isinstance(text, TextTower)
+    both = nn.ModuleList([vision, text])
+    if captions is None:
+        resume(both, stage, out, IMAGE_TEXT)
+        return
     device = next(model.parameters()).device
     seen = pictures(stage.n_scenes, vision.config.size, out)
     batches = Batches(
@@ -168,7 +178,7 @@ def train_image_text(model: ImageBind, stage: ImageText, captions: Captions, out
         loss = contrastive(vectors, words, scale, torch.from_numpy(same).to(device))
         return loss, {"scale": scale.item()}
 
-    fit(nn.ModuleList([vision, text]), stage, loss_of, out, name="image-text")
+    fit(both, stage, loss_of, out, name=IMAGE_TEXT)
 
 
 def encode_texts(model: ImageBind, ids: Tensor) -> Tensor:
