@@ -74,10 +74,10 @@ def caption(of: Scene, language: Language = "en") -> str:
     """
     if language == "zh":
         return _sentence_zh(of, PLACES_ZH[of.place][0])
-    first = _with_article(_thing(of.objects[0]))
+    first = with_article(thing(of.objects[0]))
     if of.relation is None:
         return f"{first} {PLACES_EN[of.place][0]}"
-    second = _with_article(_thing(of.objects[1]))
+    second = with_article(thing(of.objects[1]))
     return f"{first} {RELATIONS_EN[of.relation]} {second} {PLACES_EN[of.place][0]}"
 
 
@@ -96,12 +96,12 @@ def captions(of: Scene) -> list[Caption]:
     ]
 
 
-def _with_article(noun: str) -> str:
+def with_article(noun: str) -> str:
     """Put a or an before a noun."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _thing(item: SceneObject, name: str | None = None) -> str:
+def thing(item: SceneObject, name: str | None = None) -> str:
     """Name an object with its colour: red train."""
     return f"{item.colour} {name or item.category}"
 
@@ -119,19 +119,19 @@ def _single_en(of: Scene, stream: Stream) -> list[str]:
     item = of.objects[0]
     place = stream.choice(PLACES_EN[of.place])
     name = _name(item, stream)
-    thing, other = _thing(item, name), _thing(item)
+    full, other = thing(item, name), thing(item)
     return [
-        f"{_with_article(thing)} {place}",
-        f"{_with_article(thing)}",
-        f"a photo of {_with_article(other)}",
-        f"a picture of {_with_article(thing)} {place}",
-        f"{_with_article(name)} {place}",
-        f"there is {_with_article(name)}, it is {item.colour}",
+        f"{with_article(full)} {place}",
+        f"{with_article(full)}",
+        f"a photo of {with_article(other)}",
+        f"a picture of {with_article(full)} {place}",
+        f"{with_article(name)} {place}",
+        f"there is {with_article(name)}, it is {item.colour}",
         f"the {name} is {item.colour}",
-        f"{place}, there is {_with_article(other)}",
-        f"There is {_with_article(thing)} {place}. The {name} is {item.colour}.",
-        f"This picture shows {_with_article(name)}. It is {item.colour}, and it is {place}.",
-        f"The picture was taken {place}. {_capital(_with_article(thing))} can be seen in it.",
+        f"{place}, there is {with_article(other)}",
+        f"There is {with_article(full)} {place}. The {name} is {item.colour}.",
+        f"This picture shows {with_article(name)}. It is {item.colour}, and it is {place}.",
+        f"The picture was taken {place}. {capital(with_article(full))} can be seen in it.",
     ]
 
 
@@ -141,7 +141,7 @@ def _pair_en(of: Scene, stream: Stream) -> list[str]:
     a, b = of.objects
     place = stream.choice(PLACES_EN[of.place])
     name_a, name_b = _name(a, stream), _name(b, stream)
-    first, second = _with_article(_thing(a, name_a)), _with_article(_thing(b, name_b))
+    first, second = with_article(thing(a, name_a)), with_article(thing(b, name_b))
     relation, opposite = RELATIONS_EN[of.relation], OPPOSITE_EN[of.relation]
     return [
         f"{first} {relation} {second} {place}",
@@ -150,18 +150,18 @@ def _pair_en(of: Scene, stream: Stream) -> list[str]:
         f"{first} and {second} {place}",
         f"{second} and {first}",
         f"a photo of {first} and {second}",
-        f"{_with_article(a.category)} {relation} {_with_article(b.category)}",
+        f"{with_article(a.category)} {relation} {with_article(b.category)}",
         f"There are {first} and {second} {place}. The {name_a} is {relation} the {name_b}.",
-        f"This picture shows {first}. {_capital(opposite)} it is {second}. They are {place}.",
+        f"This picture shows {first}. {capital(opposite)} it is {second}. They are {place}.",
     ]
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
     """Begin a sentence."""
     return text[0].upper() + text[1:]
 
 
-def _thing_zh(item: SceneObject) -> str:
+def thing_zh(item: SceneObject) -> str:
     """Name an object with its measure word and colour: 一列红色的火车."""
     category = CATEGORY_OF[item.category]
     return f"{category.measure_zh}{COLOUR_OF[item.colour].name_zh}的{category.name_zh}"
@@ -170,9 +170,9 @@ def _thing_zh(item: SceneObject) -> str:
 def _sentence_zh(of: Scene, place: str) -> str:
     """Say in Chinese what is where."""
     if of.relation is None:
-        return f"{place}有{_thing_zh(of.objects[0])}"
+        return f"{place}有{thing_zh(of.objects[0])}"
     a, b = of.objects
-    return f"{place}，{_thing_zh(a)}在{_thing_zh(b)}的{RELATIONS_ZH[of.relation]}"
+    return f"{place}，{thing_zh(a)}在{thing_zh(b)}的{RELATIONS_ZH[of.relation]}"
 
 
 def _single_zh(of: Scene, stream: Stream) -> list[str]:
@@ -183,12 +183,12 @@ def _single_zh(of: Scene, stream: Stream) -> list[str]:
     measure = CATEGORY_OF[item.category].measure_zh
     return [
         _sentence_zh(of, place),
-        _thing_zh(item),
+        thing_zh(item),
         f"一张{colour}{name}的照片",
-        f"{place}的{_thing_zh(item)}",
+        f"{place}的{thing_zh(item)}",
         f"{measure}{name}在{place}",
         f"这里有{measure}{name}，它是{colour}的",
-        f"这张图片里有{_thing_zh(item)}。它在{place}。",
+        f"这张图片里有{thing_zh(item)}。它在{place}。",
         f"图中是{measure}{name}。{name}的颜色是{colour}，背景在{place}。",
     ]
 
@@ -198,7 +198,7 @@ def _pair_zh(of: Scene, stream: Stream) -> list[str]:
     assert of.relation is not None
     a, b = of.objects
     place = stream.choice(PLACES_ZH[of.place])
-    first, second = _thing_zh(a), _thing_zh(b)
+    first, second = thing_zh(a), thing_zh(b)
     name_a, name_b = CATEGORY_OF[a.category].name_zh, CATEGORY_OF[b.category].name_zh
     relation, opposite = RELATIONS_ZH[of.relation], OPPOSITE_ZH[of.relation]
     return [
