@@ -51,7 +51,7 @@ def media_on_disk(
     """
     stem = folder / f"{modality}_{len(scenes)}"
     path, done = stem.with_suffix(".npy"), stem.with_suffix(".done")
-    first = int(done.read_text()) if done.exists() else 0
+    first = int(done.read_text()) if done.exists() and path.exists() else 0
     if first == len(scenes):
         made: npt.NDArray[np.generic] = np.load(path, mmap_mode="r")
         return made
