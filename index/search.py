@@ -20,7 +20,7 @@ from .catalog import Catalog
 from .embeddings import Embeddings, check_ids
 from .layout import CATALOG
 from .manifest import Generation, Manifest
-from .neighbours import Neighbours
+from .neighbours import Neighbours, exact_search
 from .protocols import EncoderFacts
 from .shards import Row
 from .thumbnails import read_thumbnail
@@ -121,6 +121,8 @@ class Index:
     def search(self, queries: Vectors, k: int, *, nprobe: int | None = None) -> Neighbours:
         """The ``k`` items nearest to each query, best first.
 
+        Should the index lead to fewer (a graph may not be connected), every vector is compared.
+
         Args:
             queries: ``(n, dim)`` unit rows (scores scale with their length).
             k: Neighbours a query, 1 to the size of the index.
@@ -154,14 +156,17 @@ class Index:
             )
         if self._n_lists is None:
             scores, ids = faiss_index.search(self._faiss, queries, k)
-            return Neighbours(scores=scores, ids=ids)
-        visited = min(nprobe or self.generation.search["nprobe"], self._n_lists)
-        scores, ids = faiss_index.search(self._faiss, queries, k, nprobe=visited)
-        while visited < self._n_lists and len(short := np.flatnonzero(ids[:, -1] < 0)):
-            visited = min(4 * visited, self._n_lists)
-            scores[short], ids[short] = faiss_index.search(
-                self._faiss, queries[short], k, nprobe=visited
-            )
+        else:
+            visited = min(nprobe or self.generation.search["nprobe"], self._n_lists)
+            scores, ids = faiss_index.search(self._faiss, queries, k, nprobe=visited)
+            while visited < self._n_lists and len(short := np.flatnonzero(ids[:, -1] < 0)):
+                visited = min(4 * visited, self._n_lists)
+                scores[short], ids[short] = faiss_index.search(
+                    self._faiss, queries[short], k, nprobe=visited
+                )
+        if len(short := np.flatnonzero(ids[:, -1] < 0)):
+            exact = exact_search(self._embeddings, queries[short], k)
+            scores[short], ids[short] = exact.scores, exact.ids
         return Neighbours(scores=scores, ids=ids)
 
     def vectors(self, ids: npt.ArrayLike) -> Vectors:

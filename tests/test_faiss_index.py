@@ -46,6 +46,16 @@ def test_nprobe_belongs_to_the_call() -> None:
     assert faiss_index.n_lists(filled("Flat")) is None
 
 
+def test_small_and_large_batches_agree_with_a_matrix_product() -> None:
+    """numpy, for batches on both sides of the size from which FAISS takes matrix products too."""
+    index, exact = filled("Flat"), VECTORS[:200] @ VECTORS.T
+    best = -np.sort(-exact, axis=1)[:, :5]
+    for n in (1, 3, 127, 128, 200):  # 128 queries of 32 are 4096 numbers
+        scores, ids = faiss_index.search(index, VECTORS[:n], 5)
+        np.testing.assert_allclose(scores, best[:n], atol=1e-6)
+        np.testing.assert_allclose(np.take_along_axis(exact[:n], ids, axis=1), best[:n], atol=1e-6)
+
+
 @pytest.mark.parametrize("factory", ["Flat", "IVF16,SQfp16"])
 @pytest.mark.parametrize("cut", [1, 100, 10_000])
 def test_a_cut_file_is_one_line(tmp_path: Path, factory: str, cut: int) -> None:

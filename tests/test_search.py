@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from anybind.errors import IndexFolderError, UsageError
-from anybind.index.catalog import fill_catalog
+from anybind.index import faiss_index
+from anybind.index.catalog import Catalog, fill_catalog
+from anybind.index.embeddings import Embeddings
 from anybind.index.generation import build_generation
 from anybind.index.search import Index
 
-from .folders import ENCODER, build_folder, rows_of, unit_rows, webp, write_folder
+from .folders import DIM, ENCODER, build_folder, rows_of, unit_rows, webp, write_folder
 
 VECTORS = unit_rows(100, seed=12)
 QUERIES = unit_rows(64, seed=13)
@@ -158,6 +160,25 @@ def test_wrong_questions_say_what_to_ask(small: Path, large: Path) -> None:
     for ask in (index.vectors, index.rows):
         with pytest.raises(UsageError, match="asked for item 100 of an index of 100 items"):
             ask([100])
+
+
+def test_k_is_filled_where_a_graph_leads_to_fewer(small: Path) -> None:
+    """FAISS marks what it did not reach by -1; a matrix product over the vectors fills it."""
+    graph = faiss_index.make("HNSW2", DIM)
+    graph.add(VECTORS)
+    assert faiss_index.search(graph, QUERIES, 100)[1].min() == -1
+    opened = Index.open(small)
+    index = Index(
+        small,
+        opened.manifest,
+        opened.generation,
+        vectors=graph,
+        embeddings=Embeddings(small, opened.manifest.shards, DIM),
+        catalog=Catalog(small / "catalog.sqlite"),
+    )
+    found = index.search(QUERIES, 100)
+    np.testing.assert_array_equal(np.sort(found.ids, axis=1), np.tile(np.arange(100), (64, 1)))
+    np.testing.assert_allclose(found.scores, -np.sort(-QUERIES @ VECTORS.T, axis=1), atol=2**-11)
 
 
 def test_no_queries_get_no_answers(small: Path) -> None:
