@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     )
     from .index.mixing import MIXINGS, Mixing, mean, mix, slerp
     from .index.pipeline import BuildOptions, build_index
+    from .llm.config import Generation
+    from .llm.model import LanguageModel, load_language_model
     from .pipeline import AnyBind, Hit, Input, Mixture, load
 
 _WHERE = {  # public name -> module that defines it, imported when the name is first used
@@ -33,9 +35,11 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "DownloadError": "errors",
     "Encoder": "encoders.encoder",
     "Frames": "encoders.media",
+    "Generation": "llm.config",
     "Hit": "pipeline",
     "IndexFolderError": "errors",
     "Input": "pipeline",
+    "LanguageModel": "llm.model",
     "MIXINGS": "index.mixing",
     "MediaError": "errors",
     "Mixing": "index.mixing",
@@ -48,6 +52,7 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "build_index": "index.pipeline",
     "load": "pipeline",
     "load_encoder": "encoders.encoder",
+    "load_language_model": "llm.model",
     "mean": "index.mixing",
     "mix": "index.mixing",
     "slerp": "index.mixing",
@@ -60,9 +65,11 @@ __all__ = [
     "DownloadError",
     "Encoder",
     "Frames",
+    "Generation",
     "Hit",
     "IndexFolderError",
     "Input",
+    "LanguageModel",
     "MIXINGS",
     "MediaError",
     "Mixing",
@@ -75,6 +82,7 @@ __all__ = [
     "build_index",
     "load",
     "load_encoder",
+    "load_language_model",
     "mean",
     "mix",
     "slerp",

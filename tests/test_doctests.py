@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-PARTS = ("anybind.encoders", "anybind.index", "anybind.world")
+PARTS = ("anybind.encoders", "anybind.index", "anybind.llm", "anybind.world")
 
 
 def modules() -> list[str]:

@@ -1,0 +1,236 @@
+"""Adapter files: ours, and every form in which ImageBind-LLM's were published.
+
+An adapter belongs to one base. Ours carry that base's fingerprint and refuse another; published
+ones carry none, so loading them says which base they were tuned on and what was found instead.
+Whatever is missing, left over or of another shape is refused and listed by part.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import WeightsError
+from ..files import atomic_path
+from .config import AdapterConfig, BindConfig, Group
+from .layouts import Ours, from_published, is_skipped, turned
+from .network import Network, group_of
+from .tensors import Shape, TensorFile, differences, open_tensors
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "anybind-adapter 1"  # in the header of our files
+MADE_FOR = {  # legacy bind network? -> the base that published adapters were tuned on
+    False: "Open-Chinese-LLaMA 7B (Cxxs/Open-Chinese-LLaMA, a delta on LLaMA 7B)",
+    True: "LLaMA 7B",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterFile:
+    """An open adapter file: its configuration, and tensors when asked for."""
+
+    config: AdapterConfig
+    base: str | None  # fingerprint of its base; None in published files, which do not say
+    names: Mapping[str, tuple[str, Ours]]  # our name -> the file's, and how to turn its rows
+    file: TensorFile
+
+
+def open_adapter(path: str | os.PathLike[str]) -> AdapterFile:
+    """Open ``7B.pth``, ``7B-pretrained.pth``, ``7B-beta.pth``, a checkpoint of ImageBind-LLM's
+    training, or a file of :func:`save_adapter`.
+
+    Raises:
+        WeightsError: The file cannot be read, or is no adapter.
+    """
+    file = open_tensors(Path(path))
+    if "format" in file.metadata:
+        return _open_ours(file)
+    names: dict[str, tuple[str, Ours]] = {}
+    unknown: list[str] = []
+    for name in file.shapes:
+        if is_skipped(name):
+            continue
+        if (ours := from_published(name)) is None:
+            unknown.append(name)
+        else:
+            names[ours.name] = (name, ours)
+    if "bind.proj.weight" not in names or "injection.queries" not in names:
+        first = ", ".join(list(file.shapes)[:3]) or "nothing"
+        raise WeightsError(
+            f"{path} is no adapter of ImageBind-LLM (its first tensors: {first}); expected 7B.pth, "
+            "7B-pretrained.pth, 7B-beta.pth, a training checkpoint or an adapter of anybind"
+        )
+    if unknown:
+        raise WeightsError(
+            f"{path} has {len(unknown)} tensors that no adapter has: {', '.join(unknown[:3])}"
+        )
+    shapes = {ours: file.shapes[name] for ours, (name, _) in names.items()}
+    return AdapterFile(config=_config_of(Path(path), shapes), base=None, names=names, file=file)
+
+
+def check_base(
+    adapter: AdapterFile, found: str, *, expect_base: str | None = None, force: bool = False
+) -> None:
+    """Refuse a base that the adapter was not made for, as far as that can be known.
+
+    Args:
+        adapter: What is to be put on the base.
+        found: The fingerprint of the base that is there.
+        expect_base: The fingerprint it must have; also for adapters that name none.
+        force: Go on all the same, with a warning.
+
+    Raises:
+        WeightsError: It is another base.
+    """
+    path = adapter.file.path
+    expected = expect_base or adapter.base
+    if expected is None:
+        logger.warning(
+            "%s does not say which base it was tuned on; the published one is for %s, and on "
+            "another its answers mean nothing. The base here is %s: give it as expect_base to "
+            "have it checked",
+            *(path.name, MADE_FOR[adapter.config.bind.legacy], found),
+        )
+    elif expected != found:
+        problem = f"{path} is for the base {expected}, and the base here is {found}"
+        if not force:
+            raise WeightsError(f"{problem}; name its own base, or force it to try this one")
+        logger.warning("%s; forced to go on, the answers may mean nothing", problem)
+
+
+def fill(network: Network, adapter: AdapterFile, *, fresh_lora: bool = False) -> None:
+    """Give a network the tensors of an adapter file, cast to the network's precision.
+
+    Args:
+        network: With the file's configuration, or with LoRA added to it.
+        adapter: What to read.
+        fresh_lora: The file may lack LoRA, biases and norms: stage 2 begins where stage 1 ended.
+
+    Raises:
+        WeightsError: The file and the network differ; the message lists how, by part.
+    """
+    targets = network.adapter()
+    llama = network.llama.config
+    n_heads = llama.num_attention_heads
+    heads = {"query": n_heads, "key": llama.num_key_value_heads or n_heads}
+    stored = {ours: adapter.file.shapes[name] for ours, (name, _) in adapter.names.items()}
+    if not network.config.lora_rank:  # published files of stage 1 hold the base's norms again
+        targets |= {
+            name: parameter
+            for name, parameter in network.named_parameters()
+            if name in stored and group_of(name) is Group.NORM
+        }
+    found = {name: _squeezed(name, shape) for name, shape in stored.items()}
+    new = {Group.LORA, Group.BIAS, Group.NORM} if fresh_lora else set()
+    expected = {
+        name: tuple(parameter.shape)
+        for name, parameter in targets.items()
+        if name in found or group_of(name) not in new
+    }
+    if problems := differences(found, expected, lambda name: str(group_of(name) or "unknown")):
+        raise WeightsError(
+            f"{adapter.file.path} does not fit this language model: {problems}; use the base it "
+            "was made for"
+        )
+    with torch.no_grad():
+        for name in expected:
+            source, ours = adapter.names[name]
+            tensor = turned(adapter.file.read(source), ours, heads)
+            targets[name].copy_(tensor.reshape(expected[name]))
+    logger.info("loaded adapter=%s tensors=%d", adapter.file.path, len(expected))
+
+
+def save_adapter(
+    network: Network,
+    path: str | os.PathLike[str],
+    *,
+    base: str,
+    dtype: torch.dtype = torch.float32,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write what was added to a base, as safetensors; the base itself stays out.
+
+    Args:
+        network: Not folded.
+        path: Written whole or not at all; replaced if it exists.
+        base: Fingerprint of the base, which loading will ask for.
+        dtype: Of the tensors.
+        notes: What else the header should carry, by name.
+
+    Raises:
+        WeightsError: LoRA was folded into the base, or a number overflows in ``dtype``.
+        WriteError: The file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    state = {
+        name: p.detach().to("cpu", dtype).contiguous() for name, p in network.adapter().items()
+    }
+    if network.config.lora_rank and not any(group_of(name) is Group.LORA for name in state):
+        raise WeightsError("this adapter was folded into its base; load it with fold=False to save")
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{name} is not finite in {dtype}; save it in float32 and look at it"
+            )
+    config = json.dumps(network.config.to_dict(), separators=(",", ":"))
+    header = {**(notes or {}), "format": FORMAT, "base": base, "config": config}
+    with atomic_path(Path(path)) as aside:
+        save_file(state, aside, metadata=header)
+
+
+def _open_ours(file: TensorFile) -> AdapterFile:
+    if file.metadata["format"] != FORMAT:
+        raise WeightsError(
+            f"{file.path} has the format {file.metadata['format']!r}; this anybind reads {FORMAT!r}"
+        )
+    try:
+        config = AdapterConfig.from_dict(json.loads(file.metadata["config"]))
+        base = file.metadata["base"]
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{file.path} has a header that cannot be read: {error}") from error
+    names = {name: (name, Ours(name=name)) for name in file.shapes}
+    return AdapterFile(config=config, base=base, names=names, file=file)
+
+
+def _config_of(path: Path, shapes: Mapping[str, Shape]) -> AdapterConfig:
+    """The configuration that the shapes of a published file tell."""
+    dim, in_dim = shapes["bind.proj.weight"]
+    n_blocks = sum(
+        name.startswith("bind.blocks.") and name.endswith("gate.weight") for name in shapes
+    )
+    ranks = {
+        shape[0]
+        for name, shape in shapes.items()
+        if group_of(name) is Group.LORA and name.endswith(".down")
+    }
+    gates = {
+        _squeezed(name, shape) for name, shape in shapes.items() if group_of(name) is Group.GATES
+    }
+    if len(ranks) > 1 or len(gates) != 1:
+        raise WeightsError(
+            f"{path} is damaged: LoRA of ranks {sorted(ranks)}, gates of shapes {sorted(gates)}"
+        )
+    hidden = shapes.get("bind.blocks.0.gate.weight", (dim, dim))[0]
+    return AdapterConfig(
+        bind=BindConfig(
+            in_dim=in_dim,
+            dim=dim,
+            hidden=hidden,
+            n_blocks=n_blocks,
+            legacy="bind.blocks.0.norm.bias" in shapes,
+        ),
+        n_layers=shapes["injection.queries"][0],
+        n_heads=gates.pop()[0],
+        lora_rank=ranks.pop() if ranks else 0,
+    )
+
+
+def _squeezed(name: str, shape: Shape) -> Shape:
+    """Published gates are ``(1, n_heads, 1, 1)``."""
+    return shape[1:2] if group_of(name) is Group.GATES and len(shape) == 4 else shape

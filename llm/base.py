@@ -1,0 +1,339 @@
+"""The base language model: any LLaMA, from Meta's files or from a Hugging Face folder.
+
+Both layouts end in the same ``LlamaForCausalLM``. Its fingerprint is taken from numbers that both
+keep alike, so an adapter knows its base again in either, and in any precision that holds the same
+numbers. An adapter on another base fails in silence (its answers mean nothing); hence the care.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from ..errors import AnyBindError, UsageError, WeightsError
+from .layouts import ROPE, from_meta, turned
+from .tensors import Shape, TensorFile, differences, open_shards, open_tensors
+from .tokenizer import Tokenizer, find_tokenizer
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+META_BOS, META_EOS = 1, 2  # of the SentencePiece vocabulary of LLaMA 1 and 2
+META_CONTEXT = 2048  # tokens, of LLaMA 1; Meta's files do not say it
+META_THETA = 10_000.0  # of the rotation, where params.json does not say it
+SAMPLED = 1024  # numbers at either end of a tensor that enter the fingerprint
+TURNED = re.compile(r"\.[qk]_proj\.")  # rows in another order in each layout
+GB = 1e9  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A language model without an adapter, and what belongs to it."""
+
+    path: Path
+    llama: LlamaForCausalLM
+    tokenizer: Tokenizer
+    bos: int | None  # id that opens a sequence, if one does
+    eos: tuple[int, ...]  # ids that end an answer
+    fingerprint: str  # ``sha256:`` of sizes and sampled numbers
+
+    @property
+    def context(self) -> int:
+        """Tokens it can read and write together."""
+        return int(self.llama.config.max_position_embeddings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Weights in a folder, under the names of transformers."""
+
+    config: LlamaConfig
+    shapes: Mapping[str, Shape]
+    read: Callable[[str], Tensor]
+    bos: int | None
+    eos: tuple[int, ...]
+
+
+def load_base(
+    path: str | os.PathLike[str], *, device: str = "auto", precision: Precision = "auto"
+) -> Base:
+    """Read a base from a folder.
+
+    Args:
+        path: With ``params.json`` and ``consolidated.*.pth`` (Meta), or with ``config.json`` and
+            weights (Hugging Face); and the tokenizer, which Meta keeps one folder above.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: Of the weights; ``auto`` is fp32 on a CPU, bf16 on a GPU.
+
+    Raises:
+        UsageError: No such folder, device or precision.
+        WeightsError: A file is missing or damaged, or is for another kind of model.
+        AnyBindError: The weights do not fit into memory.
+    """
+    folder = Path(path)
+    where = _device(device)
+    dtype = _dtype(precision, where)
+    source = _open(folder)
+    tokenizer = find_tokenizer(folder)
+    if tokenizer.size > source.config.vocab_size:
+        raise WeightsError(
+            f"the tokenizer of {folder} has {tokenizer.size} tokens and the model "
+            f"{source.config.vocab_size}; use the tokenizer that came with these weights"
+        )
+    with torch.device("meta"):
+        llama = LlamaForCausalLM(source.config)
+    _check_shapes(folder, source, llama)
+    need = sum(p.numel() for p in llama.parameters()) * dtype.itemsize
+    _check_memory(folder, need, where, dtype)
+    state: dict[str, Tensor] = {}
+    digest = hashlib.sha256(_sizes(source.config).encode())
+    try:
+        for name in sorted(source.shapes):
+            tensor = source.read(name)
+            if not TURNED.search(name):
+                digest.update(_sample(tensor))
+            state[name] = tensor.to(where, dtype, copy=True)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_large(folder, need, where, dtype) from error
+    llama.eval()  # type: ignore[no-untyped-call]
+    llama.load_state_dict(state, strict=False, assign=True)  # the names were checked above
+    llama.model.rotary_emb = LlamaRotaryEmbedding(config=source.config).to(where)
+    if source.config.tie_word_embeddings:
+        llama.tie_weights()
+    logger.info("loaded base=%s tensors=%d device=%s dtype=%s", folder, len(state), where, dtype)
+    return Base(
+        path=folder,
+        llama=llama.requires_grad_(False),
+        tokenizer=tokenizer,
+        bos=source.bos,
+        eos=source.eos,
+        fingerprint="sha256:" + digest.hexdigest(),
+    )
+
+
+# ------------------------------------------------------------------------------ the two layouts
+
+
+def _open(folder: Path) -> _Source:
+    if (folder / "params.json").is_file():
+        return _open_meta(folder)
+    if (folder / "config.json").is_file():
+        return _open_hugging_face(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; name the one with the base's weights")
+    below = sorted(p.parent.name for p in folder.glob("*/params.json"))
+    hint = f"; did you mean {folder / below[0]}?" if below else ""
+    raise UsageError(
+        f"{folder} holds no language model: neither params.json (Meta's layout) nor config.json "
+        f"(Hugging Face's){hint}"
+    )
+
+
+def _open_hugging_face(folder: Path) -> _Source:
+    table = _table(folder / "config.json")
+    if table.get("model_type") != "llama":
+        raise WeightsError(
+            f"{folder} holds a {table.get('model_type')} model; a LLaMA is needed, or another "
+            "model that its config.json calls llama"
+        )
+    config = LlamaConfig.from_dict(table)
+    file = open_shards(folder)
+    shapes = {
+        name: shape
+        for name, shape in file.shapes.items()
+        if not name.endswith("rotary_emb.inv_freq")  # in old files; follows from the configuration
+        and not (name == "lm_head.weight" and config.tie_word_embeddings)
+    }
+    more = folder / "generation_config.json"
+    ends = [table.get("eos_token_id"), _table(more).get("eos_token_id") if more.is_file() else None]
+    eos = [id for end in ends for id in (end if isinstance(end, list) else [end])]
+    bos = table.get("bos_token_id")
+    return _Source(
+        config=config,
+        shapes=shapes,
+        read=file.read,
+        bos=bos if isinstance(bos, int) else None,
+        eos=tuple(dict.fromkeys(id for id in eos if isinstance(id, int))),
+    )
+
+
+def _open_meta(folder: Path) -> _Source:
+    table = _table(folder / "params.json")
+    if table.get("use_scaled_rope"):
+        raise WeightsError(
+            f"{folder} stretches its rotation (LLaMA 3.1 and later), which params.json does not "
+            "fully describe; use the Hugging Face files of this model"
+        )
+    file = _joined(folder)
+    names: dict[str, str] = {}  # ours -> the file's
+    for name in file.shapes:
+        if name == ROPE:
+            continue
+        ours = from_meta(name)
+        if ours is None:
+            raise WeightsError(f"{file.path} holds {name}, which no LLaMA has")
+        names[ours.name] = name
+    try:
+        n_heads = int(str(table["n_heads"]))
+        heads = {"query": n_heads, "key": int(str(table.get("n_kv_heads") or n_heads))}
+        config = LlamaConfig(
+            hidden_size=int(str(table["dim"])),
+            num_hidden_layers=int(str(table["n_layers"])),
+            num_attention_heads=heads["query"],
+            num_key_value_heads=heads["key"],
+            rms_norm_eps=float(str(table["norm_eps"])),
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": float(str(table.get("rope_theta", META_THETA))),
+            },
+            vocab_size=file.shapes["output.weight"][0],
+            intermediate_size=file.shapes["layers.0.feed_forward.w1.weight"][0],
+            max_position_embeddings=META_CONTEXT,
+            bos_token_id=META_BOS,
+            eos_token_id=META_EOS,
+            tie_word_embeddings=False,
+        )
+    except (KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{folder} is no LLaMA: {error} is missing or wrong in params.json or the weights"
+        ) from error
+
+    def read(name: str) -> Tensor:
+        ours = from_meta(names[name])
+        assert ours is not None
+        return turned(file.read(names[name]), ours, heads)
+
+    return _Source(
+        config=config,
+        shapes={ours: file.shapes[name] for ours, name in names.items()},
+        read=read,
+        bos=META_BOS,
+        eos=(META_EOS,),
+    )
+
+
+def _joined(folder: Path) -> TensorFile:
+    """``consolidated.*.pth``: larger models are cut into parts, each matrix along one axis."""
+    parts = [open_tensors(path) for path in sorted(folder.glob("consolidated.*.pth"))]
+    if not parts:
+        raise WeightsError(f"{folder} has a params.json but no consolidated.*.pth beside it")
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0].shapes
+    rows = len(parts) * first["output.weight"][0]  # of the vocabulary
+
+    def axis(name: str) -> int | None:
+        if len(first[name]) < 2:
+            return None  # norms are the same in every part
+        if name == "tok_embeddings.weight":
+            return 0 if first[name][0] * len(parts) == rows else 1
+        return 1 if re.search(r"\.(wo|w2)\.weight$", name) else 0
+
+    def whole(name: str) -> Shape:
+        shape = list(first[name])
+        if (along := axis(name)) is not None:
+            shape[along] *= len(parts)
+        return tuple(shape)
+
+    def get(name: str) -> Tensor:
+        along = axis(name)
+        if along is None:
+            return parts[0].read(name)
+        return torch.cat([part.read(name) for part in parts], dim=along)
+
+    return TensorFile(path=folder, shapes={name: whole(name) for name in first}, get=get)
+
+
+def _table(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} holds no table")
+    return found
+
+
+# ------------------------------------------------------------------------------ checks
+
+
+def _check_shapes(folder: Path, source: _Source, llama: LlamaForCausalLM) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in llama.state_dict().items()}
+    if source.config.tie_word_embeddings:
+        expected.pop("lm_head.weight", None)
+    if problems := differences(source.shapes, expected, _part):
+        raise WeightsError(
+            f"the weights in {folder} do not fit its configuration: {problems}; fetch them again"
+        )
+
+
+def _part(name: str) -> str:
+    """``model.layers.3.self_attn.q_proj.weight`` -> ``self_attn``."""
+    parts = name.split(".")
+    return parts[3] if name.startswith("model.layers.") and len(parts) > 3 else parts[-2]
+
+
+def _sizes(config: LlamaConfig) -> str:
+    """What a fingerprint says of the configuration."""
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size")
+    heads = ("num_attention_heads", "num_key_value_heads")
+    return json.dumps({name: getattr(config, name) for name in (*names, *heads)})
+
+
+def _sample(tensor: Tensor) -> bytes:
+    """The numbers at both ends of a tensor, as float32."""
+    flat = tensor.flatten()
+    return bytes(torch.cat((flat[:SAMPLED], flat[-SAMPLED:])).float().numpy().tobytes())
+
+
+def _check_memory(folder: Path, need: int, device: torch.device, dtype: torch.dtype) -> None:
+    if device.type == "cuda":
+        there = torch.cuda.mem_get_info(device)[0]
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return
+    if need > there:
+        raise _too_large(folder, need, device, dtype, f", which has {there / GB:.1f} GB")
+
+
+def _too_large(
+    folder: Path, need: int, device: torch.device, dtype: torch.dtype, there: str = ""
+) -> AnyBindError:
+    name = next(name for name, known in PRECISIONS.items() if known is dtype)
+    return AnyBindError(
+        f"the weights of {folder} need {need / GB:.1f} GB in {name} on {device.type}{there}; "
+        + ("choose a smaller model" if dtype.itemsize == 2 else "choose precision bf16")
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device {name!r}: use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {name!r} was asked for, but torch sees no GPU here")
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: choose one of auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]

@@ -1,0 +1,305 @@
+"""A language model that answers questions about vectors of the joint space.
+
+Whatever a vector came from (an image, a sound, a mixture, a vector enhanced by the cache), it is
+shown to the model in the same way. This module needs torch and transformers; import it when a
+language model is wanted.
+"""
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from transformers import StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from ..encoders.modality import Vectors
+from ..errors import UsageError, WeightsError
+from .adapter import check_base, fill, open_adapter
+from .base import Base, Precision, load_base
+from .config import Generation
+from .generation import answers, iter_answer, pieces_of
+from .network import Batch, Network
+from .tokenizer import continuation
+
+BATCH = 32  # prompts answered at once, where the caller names no number
+MAX_CHARACTERS = 16  # a token of the context; a longer prompt is refused before it is tokenised
+
+Prompt = str | Sequence[str]  # text, or pieces of text that each have a vector of their own
+Shown = Vectors | Tensor | Sequence[Vectors | Tensor]
+
+
+class LanguageModel:
+    """A base, perhaps with an adapter, in words: prompts and vectors in, text out.
+
+    Prompts are what the model reads, word for word: :func:`.prompt.format_prompt` makes one of a
+    question. Without an adapter it is the plain base and takes no vectors. Safe to use from many
+    threads.
+    """
+
+    def __init__(self, base: Base, network: Network | None) -> None:
+        """See :func:`load_language_model`; ``network`` is an adapter around ``base.llama``."""
+        self.base = base
+        self.network = network
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together, at most."""
+        return self.base.context
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors it takes; ``None`` without an adapter."""
+        return self.network.config.bind.in_dim if self.network is not None else None
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        vectors: Shown | None = None,
+        settings: Generation | None = None,
+        *,
+        batch_size: int = BATCH,
+    ) -> list[str]:
+        """Continue prompts of any lengths.
+
+        Args:
+            prompts: Each a text; or, where the medium changes in a conversation, pieces of text
+                that each have a vector of their own.
+            vectors: ``(n, dim)``, one a prompt; for prompts in pieces ``(pieces, dim)`` each. An
+                answer has its prompt's last one in view. ``None`` is the zero vector for all:
+                nothing to see.
+            settings: How to draw; row ``i`` draws with ``seed + i``.
+            batch_size: Prompts at once.
+
+        Returns:
+            The text after each prompt, without space around it. It ends where the model ends it,
+            after ``settings.max_tokens``, or where the context is full.
+
+        Raises:
+            UsageError: A prompt is empty or does not fit the context, or the vectors do not fit
+                the prompts or the model.
+        """
+        settings = settings or Generation()
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; give at least 1")
+        pieces = [self._encode(prompt) for prompt in prompts]
+        seen = self._vectors(pieces, vectors)
+        texts = [""] * len(pieces)
+        by_length = sorted(range(len(pieces)), key=lambda i: _length(pieces[i]))
+        for start in range(0, len(pieces), batch_size):
+            batch = by_length[start : start + batch_size]
+            rows = [pieces[i] for i in batch]
+            with self._seeing(rows, [seen[i] for i in batch]):
+                found = answers(
+                    self.base.llama,
+                    [_joined(row) for row in rows],
+                    settings,
+                    eos=self.base.eos,
+                    n_new=self._room(rows, settings),
+                    seeds=[_seed(settings, i) for i in batch],
+                )
+            for i, ids in zip(batch, found, strict=True):
+                texts[i] = self.base.tokenizer.decode(ids).strip()
+        return texts
+
+    def stream(
+        self,
+        prompt: Prompt,
+        vector: Vectors | Tensor | None = None,
+        settings: Generation | None = None,
+    ) -> Generator[str, None, None]:
+        """The answer that :meth:`generate` gives to one prompt, piece by piece as it is drawn.
+
+        A piece is never empty and never ends inside a character. Closing the iterator stops the
+        drawing.
+
+        Args:
+            prompt: As one of :meth:`generate`.
+            vector: ``(dim,)``; for a prompt in pieces ``(pieces, dim)``.
+            settings: How to draw.
+
+        Raises:
+            UsageError: As :meth:`generate`, before the first piece.
+        """
+        settings = settings or Generation()
+        rows = [self._encode(prompt)]
+        seen = self._vectors(rows, None if vector is None else [vector])
+        return self._stream(rows, seen, settings)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean cross entropy of the tokens a batch wants learned; see :class:`.Batch`.
+
+        Raises:
+            UsageError: There is no adapter to train.
+        """
+        if self.network is None:
+            raise UsageError("a base without an adapter has nothing to train; add an adapter")
+        loss: Tensor = self.network(batch.tokens, batch.labels, batch.vectors, batch.segments)
+        return loss
+
+    # -------------------------------------------------------------------------- inside
+
+    def _stream(
+        self, rows: list[list[list[int]]], seen: list[Tensor], settings: Generation
+    ) -> Generator[str, None, None]:
+        def produce(stop: StoppingCriteria, streamer: BaseStreamer) -> None:
+            with self._seeing(rows, seen):
+                answers(
+                    self.base.llama,
+                    [_joined(row) for row in rows],
+                    settings,
+                    eos=self.base.eos,
+                    n_new=self._room(rows, settings),
+                    seeds=[_seed(settings, 0)],
+                    stop=stop,
+                    streamer=streamer,
+                )
+
+        with closing(iter_answer(produce)) as tokens:
+            said = (token for token in tokens if token not in self.base.eos)
+            yield from pieces_of(said, self.base.tokenizer.decode)
+
+    def _encode(self, prompt: Prompt) -> list[list[int]]:
+        """Token ids of each piece; the first begins with the token that opens a sequence."""
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        n_characters = sum(map(len, texts))
+        if not any(text.strip() for text in texts):
+            raise UsageError("the prompt is empty; ask something")
+        if n_characters > MAX_CHARACTERS * self.context:
+            raise UsageError(
+                f"the prompt has {n_characters} characters and the language model reads at most "
+                f"{self.context} tokens; shorten the prompt"
+            )
+        tokenizer, bos = self.base.tokenizer, self.base.bos
+        pieces = [tokenizer.encode(texts[0]), *(continuation(tokenizer, t) for t in texts[1:])]
+        if bos is not None:
+            pieces[0].insert(0, bos)
+        if _length(pieces) >= self.context:
+            raise UsageError(
+                f"the prompt has {_length(pieces)} tokens and the language model reads and writes "
+                f"at most {self.context} together; shorten the prompt"
+            )
+        return pieces
+
+    def _vectors(self, pieces: list[list[list[int]]], vectors: Shown | None) -> list[Tensor]:
+        """One tensor ``(pieces, dim)`` a prompt."""
+        if self.network is None or self.dim is None:
+            if vectors is not None:
+                raise UsageError(
+                    f"{self.base.path} has no adapter, so it cannot see vectors; load it with one"
+                )
+            return [torch.empty(0)] * len(pieces)
+        if vectors is None:
+            return [torch.zeros(len(row), self.dim) for row in pieces]
+        if len(vectors) != len(pieces):
+            raise UsageError(f"{len(vectors)} vectors for {len(pieces)} prompts; give one each")
+        found: list[Tensor] = []
+        for row, given in zip(pieces, vectors, strict=True):
+            vector = torch.as_tensor(given, dtype=torch.float32).cpu()
+            if len(row) == 1 and vector.ndim == 1:
+                vector = vector[None]
+            if vector.shape != (len(row), self.dim):
+                raise UsageError(
+                    f"a vector of shape {tuple(vector.shape)} was given where {len(row)} of "
+                    f"{self.dim} numbers are meant; encode with the encoder of this adapter"
+                )
+            if not vector.isfinite().all():
+                raise UsageError(
+                    "a vector has numbers that are not finite; encode its medium again"
+                )
+            found.append(vector)
+        return found
+
+    @contextmanager
+    def _seeing(self, rows: list[list[list[int]]], seen: list[Tensor]) -> Iterator[None]:
+        """Show a batch its vectors, for prompts padded on the left."""
+        with torch.inference_mode():
+            if self.network is None:
+                yield
+                return
+            n_pieces = max(map(len, rows))
+            width = max(map(_length, rows))
+            vectors = torch.stack([_padded(vector, n_pieces) for vector in seen])
+            segments = None
+            if n_pieces > 1:
+                segments = torch.zeros(len(rows), width, dtype=torch.int64)
+                for row, target in zip(rows, segments, strict=True):
+                    places = [place for place, piece in enumerate(row) for _ in piece]
+                    target[width - len(places) :] = torch.tensor(places)
+                segments = segments.to(self.base.llama.device)
+            with self.network.seeing(vectors.to(self.base.llama.device), segments):
+                yield
+
+    def _room(self, rows: list[list[list[int]]], settings: Generation) -> int:
+        """Tokens an answer may have."""
+        return min(settings.max_tokens, self.context - max(map(_length, rows)))
+
+
+def load_language_model(
+    base: str | os.PathLike[str],
+    adapter: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    expect_base: str | None = None,
+    force: bool = False,
+    fold: bool = True,
+    add_lora: int = 0,
+) -> LanguageModel:
+    """Open a base, and an adapter on it.
+
+    Args:
+        base: A folder in Meta's layout or in Hugging Face's; see :func:`.base.load_base`.
+        adapter: ``7B.pth``, ``7B-pretrained.pth``, ``7B-beta.pth``, a training checkpoint of
+            ImageBind-LLM, or an adapter of anybind. Without one, the plain base.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: Of the weights; ``auto`` is fp32 on a CPU, bf16 on a GPU.
+        expect_base: The fingerprint the base must have.
+        force: Put the adapter on another base than its own all the same.
+        fold: Fold LoRA into the base, for speed. Leave it apart to train or to save.
+        add_lora: Rank of the untrained LoRA to add to an adapter that has none; 0 adds none.
+
+    Raises:
+        UsageError: No such folder, device or precision.
+        WeightsError: A file is damaged, does not fit, or is for another base.
+        AnyBindError: The weights do not fit into memory.
+    """
+    file = None if adapter is None else open_adapter(adapter)  # fails sooner than the base loads
+    found = load_base(base, device=device, precision=precision)
+    if file is None:
+        return LanguageModel(found, None)
+    check_base(file, found.fingerprint, expect_base=expect_base, force=force)
+    config = file.config
+    fresh = add_lora > 0 and config.lora_rank == 0
+    if fresh:
+        config = replace(config, lora_rank=add_lora)
+    try:
+        network = Network(found.llama, config)
+    except ValueError as error:
+        raise WeightsError(f"{file.file.path} does not fit {found.path}: {error}") from error
+    fill(network, file, fresh_lora=fresh)
+    for parameter in network.adapter().values():  # the rotation's buffers keep their precision
+        parameter.data = parameter.data.to(found.llama.device, found.llama.dtype)
+    network.eval().requires_grad_(False)
+    if fold and config.lora_rank:
+        network.fold()
+    return LanguageModel(found, network)
+
+
+def _length(pieces: Sequence[Sequence[int]]) -> int:
+    return sum(map(len, pieces))
+
+
+def _joined(pieces: Sequence[Sequence[int]]) -> list[int]:
+    return [id for piece in pieces for id in piece]
+
+
+def _seed(settings: Generation, row: int) -> int | None:
+    return None if settings.seed is None else settings.seed + row
+
+
+def _padded(vector: Tensor, n: int) -> Tensor:
+    """``(pieces, dim)`` to ``(n, dim)``; no position has what is added in view."""
+    return torch.cat((vector, vector.new_zeros(n - len(vector), vector.shape[1])))

@@ -1,0 +1,101 @@
+"""Text to token ids and back, with the tokenizer that a base language model brings along.
+
+Two file formats: ``tokenizer.json`` of the tokenizers library, and ``tokenizer.model`` of
+SentencePiece, as Meta ships it. Ids come without those that open and end a sequence.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import WeightsError
+
+ANCHOR = "\n"  # a text that continues another is tokenised after it, and the anchor taken away
+
+
+class Tokenizer(Protocol):
+    """Text to ids, and ids to text."""
+
+    @property
+    def size(self) -> int:
+        """Ids are below this."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; none that opens or ends a sequence."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; control ids vanish, an unfinished character becomes U+FFFD."""
+        ...
+
+
+class _FastTokenizer:
+    """``tokenizer.json``."""
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        self._backend = Backend.from_file(str(path))
+        self._backend.no_padding()
+        self._backend.no_truncation()
+
+    @property
+    def size(self) -> int:
+        return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+
+
+class _SentencePiece:
+    """``tokenizer.model``."""
+
+    def __init__(self, path: Path) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self._backend = SentencePieceProcessor(model_file=str(path))
+
+    @property
+    def size(self) -> int:
+        return int(self._backend.vocab_size())
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._backend.encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._backend.decode(list(ids)))
+
+
+def continuation(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text that stands behind another one, without the space a first word is given."""
+    anchor = tokenizer.encode(ANCHOR)
+    ids = tokenizer.encode(ANCHOR + text)
+    if ids[: len(anchor)] == anchor:
+        return ids[len(anchor) :]
+    return tokenizer.encode(text)  # the anchor melted into the text
+
+
+def find_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a base's folder, or, as Meta lays it out, in the one above.
+
+    Raises:
+        WeightsError: There is none, or it cannot be read.
+    """
+    for path, kind in (
+        (folder / "tokenizer.json", _FastTokenizer),
+        (folder / "tokenizer.model", _SentencePiece),
+        (folder.parent / "tokenizer.model", _SentencePiece),
+    ):
+        if path.is_file():
+            try:
+                return kind(path)
+            except Exception as error:  # the libraries raise bare Exceptions and RuntimeErrors
+                reason = str(error).strip().partition("\n")[0]
+                raise WeightsError(f"cannot read tokenizer {path}: {reason}") from error
+    raise WeightsError(
+        f"{folder} has no tokenizer; put the base's tokenizer.json or tokenizer.model there"
+    )
