@@ -7,6 +7,7 @@ it took with the encoder; for each modality, the most memory the process ever he
 
     python scripts/check_media.py
     python scripts/check_media.py --size huge --precision bf16 --modality points depth
+    python scripts/check_media.py --modality points --points 1000000
 """
 
 import argparse
@@ -70,22 +71,24 @@ def main() -> None:
     add("--size", choices=("mini", "huge"), default="mini")
     add("--precision", choices=tuple(DTYPES), default="fp32")
     add("--modality", nargs="+", type=Modality, choices=list(Modality), default=list(Modality))
+    add("--points", type=int, default=8192, help="of the clouds that are made")
     args = parser.parse_args()
     known = load_encoder().modalities if args.size == "mini" else tuple(Modality)
     asked = [modality for modality in args.modality if modality in known]
     if len(asked) == 1:
-        check(asked[0], args.size, args.precision)
+        check(asked[0], args.size, args.precision, args.points)
         return
     print("| modality | file | prepared | seconds |\n| --- | --- | --- | --- |", flush=True)
     for modality in asked:  # a process each, as the most memory held never falls
         options = ["--size", args.size, "--precision", args.precision, "--modality", modality]
+        options += ["--points", str(args.points)]
         subprocess.run([sys.executable, __file__, *options], check=True)
 
 
-def check(modality: Modality, size: str, precision: str) -> None:
+def check(modality: Modality, size: str, precision: str, n_points: int) -> None:
     """Embed every file of one modality and print a row for each."""
     with tempfile.TemporaryDirectory() as folder:
-        items = make(modality, Path(folder))
+        items = make(modality, Path(folder), n_points)
         for pattern in SAMPLES_OF.get(modality, ()):
             items += [str(path) for path in sorted(SAMPLES.glob(pattern))]
         weights = "imagebind-mini" if size == "mini" else random_huge(modality, Path(folder))
@@ -122,10 +125,12 @@ def random_huge(modality: Modality, folder: Path) -> str:
     return str(path)
 
 
-def make(modality: Modality, folder: Path) -> list[str]:
+def make(modality: Modality, folder: Path, n_points: int) -> list[str]:
     """One file of every format of a modality, or the items themselves if these are texts."""
     if modality is Modality.TEXT:
         return ["a red train on snow", "雪地上的红色火车", "word " * 200]
+    if modality is Modality.POINTS:
+        return [str(path) for path in make_clouds(folder, n_points)]
     return [str(path) for path in MAKERS[modality](folder)]
 
 
@@ -217,9 +222,9 @@ def encode_media(
                 output.mux(voice.encode(part))
 
 
-def make_clouds(folder: Path) -> list[Path]:
-    """Clouds, meshes, and clouds of awkward sizes and places."""
-    points = cloud(scene(SCENE))
+def make_clouds(folder: Path, n: int) -> list[Path]:
+    """Clouds of ``n`` points, meshes, and clouds of awkward sizes and places."""
+    points = cloud(scene(SCENE), n)
     words = io.BytesIO()
     np.savetxt(words, points, "%.6f")
     header = (
@@ -303,7 +308,6 @@ MAKERS: dict[Modality, Callable[[Path], Sequence[Path]]] = {
     Modality.IMAGE: make_images,
     Modality.AUDIO: make_sounds,
     Modality.VIDEO: make_videos,
-    Modality.POINTS: make_clouds,
     Modality.DEPTH: make_depths,
     Modality.THERMAL: make_heat,
     Modality.IMU: make_motions,

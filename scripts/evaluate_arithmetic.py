@@ -8,7 +8,6 @@ of ImageBind-LLM, https://arxiv.org/abs/2309.03905). The scenes asked with are n
     python scripts/evaluate_arithmetic.py --plot docs/images/mixing.png
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from gallery import CACHE, Gallery, embed, holds, single_object_scenes, size_of
+from gallery import (
+    SEED_STRIDE,
+    Gallery,
+    embed,
+    evaluation_parser,
+    holds,
+    single_object_scenes,
+    size_of,
+)
 
 from anybind import mix, slerp
 from anybind.encoders.encoder import Encoder, load_encoder
@@ -34,7 +41,6 @@ from anybind.world.shapes import Solids
 from anybind.world.splits import is_held_out, split_ids
 
 ANIMALS = frozenset(c.name for c in CATEGORIES if c.group == "animals")
-SEED_STRIDE = 100_000  # test scenes from one seed to the next
 N_FOR_MEANS = 1000  # validation scenes, for means that the weight file does not bring
 SHARES = tuple(i / 10 for i in range(1, 10))  # of the sound in a mixture with a picture
 K = 10
@@ -52,17 +58,8 @@ class Part(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
-    add("--encoder", default="imagebind-mini")
-    add("--images", type=int, default=20_000, help="of the index")
-    add("--queries", type=int, default=1000, help="of each kind")
-    add("--seed", type=int, default=0, help="which test scenes: those from 100,000 x seed on")
-    add("--cache", type=Path, default=CACHE, help="folder that keeps vectors between runs")
-    add("--plot", type=Path, metavar="OUT.png", help="draw the third table")
-    add("--json", type=Path, metavar="OUT", help="write the figures there too")
+    parser = evaluation_parser(__doc__, queries=1_000)
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the third table")
     args = parser.parse_args()
 
     encoder = load_encoder(args.encoder)

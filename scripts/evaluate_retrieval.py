@@ -2,7 +2,8 @@
 
 A hit is right when it contains the query's category (for motion, one that moves as the query does).
 Beside each row stand what guessing reaches, and what the raw medium reaches as a vector, searched
-among the same scenes' media of its own kind; where that does well, the world is too easy.
+among the same scenes' media of its own kind (a video's mean frame among pictures); where that does
+well, the world is too easy.
 
     python scripts/evaluate_retrieval.py
 """
@@ -16,7 +17,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from gallery import CACHE, Gallery, embed, holds, map_media, single_object_scenes
+from gallery import (
+    SEED_STRIDE,
+    Gallery,
+    embed,
+    evaluation_parser,
+    holds,
+    map_media,
+    single_object_scenes,
+)
 from tqdm import tqdm
 
 from anybind.encoders.audio import AudioPreprocessor
@@ -33,7 +42,6 @@ from anybind.world.workers import available_cores
 Halves = npt.NDArray[np.float16]
 
 K = 10
-SEED_STRIDE = 100_000  # test scenes from one seed to the next
 RAW_SIDE = 32  # pixels a side of raw pictures
 RAW_STEP = 10  # samples of motion averaged
 RAW_CELLS = 12  # of a raw cloud's grid, a side
@@ -51,17 +59,10 @@ class Figures(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    parser = evaluation_parser(__doc__, queries=2_000)
+    parser.add_argument(
+        "--no-raw", dest="raw", action="store_false", help="leave out the raw baselines"
     )
-    add = parser.add_argument
-    add("--encoder", default="imagebind-mini")
-    add("--images", type=int, default=20_000, help="of the index")
-    add("--queries", type=int, default=2_000, help="of each kind")
-    add("--seed", type=int, default=0, help="which test scenes: those from 100,000 x seed on")
-    add("--cache", type=Path, default=CACHE, help="folder that keeps vectors between runs")
-    add("--no-raw", dest="raw", action="store_false", help="leave out the raw baselines")
-    add("--json", type=Path, metavar="OUT", help="write the figures there too")
     args = parser.parse_args()
     encoder = load_encoder(args.encoder)
     evaluation = Evaluation(encoder, args)
@@ -166,7 +167,8 @@ class Evaluation:
         """What the nearest raw medium of the same kind reaches."""
         if not self.raw or modality is Modality.TEXT:
             return None
-        kept = raw_vectors(modality, self.index, self.cache)
+        of_pixels = modality is Modality.VIDEO  # whose mean frame is a picture
+        kept = raw_vectors(Modality.IMAGE if of_pixels else modality, self.index, self.cache)
         asked = raw_vectors(modality, self.single, self.cache)
         return precision(asked, kept, self.single, self.index, answer)[0]
 

@@ -5,6 +5,7 @@ name that says which encoder, modality, size and scenes they are of, and what th
 scenes looks or sounds like: a file is used again only while all of that is the same.
 """
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -30,8 +31,30 @@ T = TypeVar("T")
 Ids = npt.NDArray[np.int64]
 
 CACHE = Path("runs/gallery")
+SEED_STRIDE = 100_000  # test scenes from one seed to the next
 CHUNK = 1000  # scenes a file of the cache
 TASK = 25  # scenes a worker takes at once
+
+
+def evaluation_parser(description: str | None, *, queries: int) -> argparse.ArgumentParser:
+    """The options that every script has which measures an encoder; the first test scenes from
+    ``SEED_STRIDE * seed`` on are the index, and queries come after them.
+
+    Args:
+        description: The script's.
+        queries: Of each kind, unless asked otherwise.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--encoder", default="imagebind-mini")
+    add("--images", type=int, default=20_000, help="of the index")
+    add("--queries", type=int, default=queries, help="of each kind")
+    add("--seed", type=int, default=0, help=f"which test scenes: from {SEED_STRIDE:,} x seed on")
+    add("--cache", type=Path, default=CACHE, help="folder that keeps vectors between runs")
+    add("--json", type=Path, metavar="OUT", help="write the figures there too")
+    return parser
 
 
 def map_media(

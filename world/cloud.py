@@ -252,8 +252,7 @@ def _map(matrices: Floats, which: npt.NDArray[np.int64], vectors: Floats) -> Flo
 
 def solids_of(of: Scene, instance: int) -> Solids:
     """Return the solids of one object of a scene: 1 for the first, 2 for the second."""
-    own = of.solids.instance == instance
-    return Solids(**{name: part[own] for name, part in vars(of.solids).items()})
+    return of.solids.chosen(of.solids.instance == instance)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -326,13 +326,8 @@ def moved(of: Scene, t: float) -> Solids:
     centre, axes = solids.centre.copy(), solids.axes.copy()
     for i, (item, path) in enumerate(zip(of.objects, _fitted(of), strict=True)):
         own = solids.instance == i + 1
-        centre[own], axes[own] = _carried(_only(solids, own), item, path.at(np.array([t]))[0])
+        centre[own], axes[own] = _carried(solids.chosen(own), item, path.at(np.array([t]))[0])
     return replace(solids, centre=centre, axes=axes)
-
-
-def _only(solids: Solids, chosen: npt.NDArray[np.bool_]) -> Solids:
-    """Return some of the solids."""
-    return Solids(**{name: getattr(solids, name)[chosen] for name in vars(solids)})
 
 
 def _carried(own: Solids, item: SceneObject, poses: Numbers) -> tuple[Numbers, Numbers]:
@@ -381,7 +376,7 @@ def _fitted(of: Scene) -> tuple[Trajectory, ...]:
     times = np.linspace(0, VIDEO_SECONDS, FIT_STEPS)
     fitted = []
     for i, item in enumerate(of.objects):
-        own = _only(of.solids, of.solids.instance == i + 1)
+        own = of.solids.chosen(of.solids.instance == i + 1)
         many = Solids(
             **{name: np.concatenate([part] * FIT_STEPS) for name, part in vars(own).items()}
         )

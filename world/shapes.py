@@ -51,6 +51,10 @@ class Solids:
     glow: Floats  # (n,) share of the colour that needs no light
     instance: npt.NDArray[np.int64]  # (n,) 1 for the first object, 2 for the second, 0 for clutter
 
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "Solids":
+        """Return some of the solids; ``which`` is ``(n,)``."""
+        return Solids(**{name: part[which] for name, part in vars(self).items()})
+
 
 def half_extents(
     shape: npt.NDArray[np.int64],
