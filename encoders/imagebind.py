@@ -68,8 +68,8 @@ class ImageBind(nn.Module):
                 averaged.
             scaled: Give rows ImageBind's own length: 1 for images and videos, a learned one (at
                 most 100) for text, 20 for sound, ... The mean of several clips is shorter.
-            keep: In training, the share of patches that vision looks at; see
-                :meth:`.towers.VisionTower.forward`.
+            keep: In training, the share of patches or of groups of points that is looked at; see
+                :meth:`.towers.VisionTower.forward` and :meth:`.points.PointEncoder.forward`.
 
         Returns:
             float32 ``(B, dim)``; unit rows unless ``scaled``.
@@ -95,7 +95,7 @@ class ImageBind(nn.Module):
         tower = self._tower(modality)
         items = x.flatten(0, 1) if clips and x.ndim > 1 else x
         self._check(modality, tower, items)
-        if isinstance(tower, VisionTower):
+        if isinstance(tower, VisionTower | PointEncoder):
             out = cast(Tensor, tower(items, keep=keep))
         else:
             out = cast(Tensor, tower(items))

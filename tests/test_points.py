@@ -1,5 +1,6 @@
 """The point encoder against outputs of the published code, and its geometry by plain loops."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,20 @@ def test_training_draws_its_statistics_from_the_whole_batch(small: PointEncoder)
     torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-6)
     rows.square().sum().backward()
     assert all(parameter.grad is not None for parameter in small.parameters())
+
+
+def test_training_on_a_share_of_the_groups_is_training_with_fewer(small: PointEncoder) -> None:
+    """The reference is the same weights in an encoder of half as many centres; answers see all."""
+    half = PointEncoder(replace(SMALL, n_centres=4), 6)
+    half.load_state_dict(small.state_dict())
+    x = clouds(3)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        expected = half.train()(x)
+        torch.manual_seed(1)
+        found = small.train()(x, keep=0.5)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(small.eval()(x, keep=0.5), small(x))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 64), (64, 3), (1, 3, 3)])
