@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .answers import Answer, AnswerStream, Chat
     from .encoders.encoder import Encoder, load_encoder
     from .encoders.media import Frames, Motion, Waveform
     from .encoders.modality import Modality
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from .index.cache import Cache
     from .index.mixing import MIXINGS, Mixing, mean, mix, slerp
     from .index.pipeline import BuildOptions, build_index
     from .llm.config import Generation
     from .llm.model import LanguageModel, load_language_model
-    from .pipeline import AnyBind, Hit, Input, Mixture, load
+    from .pipeline import AnyBind, Citation, Hit, Input, Mixture, load
 
 _WHERE = {  # public name -> module that defines it, imported when the name is first used
+    "Answer": "answers",
+    "AnswerStream": "answers",
     "AnyBind": "pipeline",
     "AnyBindError": "errors",
     "BuildOptions": "index.pipeline",
+    "Cache": "index.cache",
+    "Chat": "answers",
+    "Citation": "pipeline",
     "DownloadError": "errors",
     "Encoder": "encoders.encoder",
     "Frames": "encoders.media",
@@ -59,9 +66,14 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
 }
 
 __all__ = [
+    "Answer",
+    "AnswerStream",
     "AnyBind",
     "AnyBindError",
     "BuildOptions",
+    "Cache",
+    "Chat",
+    "Citation",
     "DownloadError",
     "Encoder",
     "Frames",

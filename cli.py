@@ -21,9 +21,13 @@ from .errors import AnyBindError, UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .answers import Answer, CacheChoice
     from .encoders.encoder import Encoder
+    from .index.cache import Cache
     from .index.manifest import Json
-    from .pipeline import AnyBind, Hit, Input, Media
+    from .llm.config import Generation
+    from .llm.records import Source
+    from .pipeline import AnyBind, Citation, Hit, Input, Media, Mixture
 
 Command = Callable[[argparse.Namespace], None]
 ID = "id"  # beside the modalities: an item of the index
@@ -31,7 +35,6 @@ WORLD = "world"  # of info --plot-with: not a folder
 WORLD_SCENES = 512  # rendered for it
 WORLD_CHUNK = 32  # scenes in memory
 WORLD_SIZE = 128  # px a side
-Asked = tuple[str, object, float]  # an input of a search: modality or "id", value, signed weight
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,6 +150,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add("--id", action=_AppendInput, type=int, metavar="N", help="an item of the index")
     _add_mixing(parser)
     add("-k", type=_positive, default=10, metavar="K", help="how many neighbours (default 10)")
+    _add_cache(parser, alpha="0: leave it alone")
     add("--sheet", type=Path, metavar="OUT.png", help="draw the results: png, jpg or webp")
     _add_encoder(parser, default=None)
     _add_common(parser)
@@ -169,15 +173,14 @@ def _search(args: argparse.Namespace) -> None:
         depth_scale=args.depth_scale,
     )
     started = time.perf_counter()
-    query = ab.mix(*inputs, centre=args.centre)
+    query = ab.mix(*inputs, centre=args.centre, cache=_search_cache(args))
     hits = ab.search(embedding=query.vector, k=args.k)
     took = 1000 * (time.perf_counter() - started)
     if args.sheet is not None:
-        _save_sheet(ab, hits, [(i.modality, i.value, i.weight) for i in inputs], args)
+        _save_sheet(ab, inputs, hits, [f"{hit.score:.3f}" for hit in hits], args.sheet)
     if args.json:
         results = [vars(hit) for hit in hits]
-        about = {name: value for name, value in vars(query).items() if name != "vector"}
-        _print_json({"results": results, "query": about, "took_ms": round(took, 3)})
+        _print_json({"results": results, "query": _facts(query), "took_ms": round(took, 3)})
         return
     rows = [
         (f"{h.score:.3f}", str(h.id), h.caption or "", h.url or h.image_path or h.path or h.key)
@@ -188,10 +191,24 @@ def _search(args: argparse.Namespace) -> None:
         print(f"contact sheet: {args.sheet}", file=sys.stderr)
 
 
+def _facts(query: "Mixture") -> dict[str, object]:
+    """A mixture for JSON: its vector stays out, and so does a cache that was not used."""
+    facts = {name: value for name, value in vars(query).items() if name != "vector"}
+    citations = [vars(citation) for citation in facts.pop("citations")]
+    return {**facts, "citations": citations} if citations else facts
+
+
 def _save_sheet(
-    ab: "AnyBind", hits: Sequence["Hit"], asked: Sequence[Asked], args: argparse.Namespace
+    ab: "AnyBind",
+    inputs: Sequence["Input"],
+    hits: Sequence["Hit"],
+    figures: Sequence[str],
+    path: Path,
 ) -> None:
-    """What was asked with, each input drawn, beside the pictures of what was found."""
+    """What was asked with, each input drawn, beside the pictures of what was found.
+
+    Each of those has a figure above its caption.
+    """
     import io
 
     from PIL import Image
@@ -203,14 +220,15 @@ def _save_sheet(
         picture = ab.index.thumbnail(item)
         if picture is None:
             raise UsageError(
-                f"{args.folder} was built without thumbnails, so there is nothing to draw; "
-                "leave out --sheet, or build it again without --no-thumbnails"
+                f"{ab.folder} was built without thumbnails, so there is nothing to draw; "
+                "leave out the contact sheet, or build it again without --no-thumbnails"
             )
         return Image.open(io.BytesIO(picture))
 
     queries: list[Query] = []
-    for name, value, weight in asked:
-        if name == "id":
+    for part in inputs:
+        name, value, weight = part.modality, part.value, part.weight
+        if name == ID:
             picture = thumbnail(int(str(value)))
         else:
             picture = draw(Modality(name), value, depth_scale=ab.encoder.depth_scale)
@@ -223,9 +241,12 @@ def _save_sheet(
     sheet = search_sheet(
         queries,
         [thumbnail(hit.id) for hit in hits],
-        [f"{n}.  {hit.score:.3f}\n{hit.caption or hit.key}" for n, hit in enumerate(hits, 1)],
+        [
+            f"{n}.  {figure}\n{hit.caption or hit.key}"
+            for n, (hit, figure) in enumerate(zip(hits, figures, strict=True), 1)
+        ],
     )
-    _save_picture(sheet, args.sheet)
+    _save_picture(sheet, path)
 
 
 def _save_picture(picture: "Image", path: Path) -> None:
@@ -294,7 +315,7 @@ def _embed(args: argparse.Namespace) -> None:
             np.save(file, vectors)
     facts = {"encoder": encoder.name, "dim": encoder.dim}
     if args.json and mixture is not None:
-        mixed = {**vars(mixture), "vector": mixture.vector.tolist()}
+        mixed = {**_facts(mixture), "vector": mixture.vector.tolist()}
         _print_json({**facts, "mixture": mixed})
     elif args.json:
         items = [
@@ -307,6 +328,172 @@ def _embed(args: argparse.Namespace) -> None:
     else:
         for label, row in zip(labels, vectors, strict=True):
             print(f"{label}: {' '.join(f'{x:.4f}' for x in row)}")
+
+
+# ----------------------------------------------------------------------------------- ask and chat
+
+
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="an index folder")
+    add("question", metavar="QUESTION")
+    _add_media(parser)
+    add("--id", action=_AppendInput, type=int, metavar="N", help="an item of the index")
+    _add_mixing(parser)
+    add(
+        "--show-cache",
+        nargs="?",
+        const="",
+        metavar="OUT.png",
+        help="list the images that the answer drew on, or draw them: png, jpg or webp",
+    )
+    _add_answering(parser)
+    _add_common(parser)
+    parser.set_defaults(command=_ask)
+
+
+def _ask(args: argparse.Namespace) -> None:
+    inputs = _inputs(args)
+    settings = _generation(args)
+    ab = _load_answering(args)
+    started = time.perf_counter()
+    stream = ab.ask(
+        args.question,
+        *inputs,
+        cache=_ask_cache(args, ab.default_cache),
+        centre=bool(args.centre),
+        settings=settings,
+        stream=True,
+    )
+    live = sys.stdout.isatty() and not args.json
+    for piece in stream:
+        if live:
+            print(piece, end="", flush=True)
+    answer = stream.answer
+    took = 1000 * (time.perf_counter() - started)
+    if args.json:
+        query = None if answer.query is None else _facts(answer.query)
+        _print_json({"answer": answer.text, "query": query, "took_ms": round(took, 3)})
+    else:
+        print("" if live else answer.text)
+    if args.show_cache is not None:
+        _show_cache(ab, inputs, answer, args)
+
+
+def _show_cache(
+    ab: "AnyBind", inputs: Sequence["Input"], answer: "Answer", args: argparse.Namespace
+) -> None:
+    """The images behind an answer, as a table or drawn."""
+    if not answer.citations:
+        print("the cache was not used, so the answer drew on no image", file=sys.stderr)
+    elif args.show_cache:
+        _save_cache_sheet(ab, inputs, answer.citations, Path(args.show_cache))
+        print(f"contact sheet: {args.show_cache}", file=sys.stderr)
+    elif not args.json:  # which lists them already
+        print()
+        rows = [
+            (f"{c.weight:.3f}", f"{c.score:.3f}", str(c.id), c.caption or "", c.url or c.key)
+            for c in answer.citations
+        ]
+        _print_table(("weight", "score", "id", "caption", "source"), rows, right=3)
+
+
+def _save_cache_sheet(
+    ab: "AnyBind", inputs: Sequence["Input"], citations: Sequence["Citation"], path: Path
+) -> None:
+    """What was asked about beside the images that the cache blended in, with their weights."""
+    figures = [f"weight {citation.weight:.3f}" for citation in citations]
+    _save_sheet(ab, inputs, citations, figures, path)
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
+    _add_answering(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what happens to stderr")
+    parser.set_defaults(command=_chat)
+
+
+def _chat(args: argparse.Namespace) -> None:
+    from functools import partial
+
+    from .console import Console
+
+    settings = _generation(args)
+    ab = _load_answering(args)
+    chat = ab.chat()
+    console = Console(
+        chat,
+        cache=_ask_cache(args, ab.default_cache),
+        settings=settings,
+        save_sheet=partial(_save_cache_sheet, ab),
+    )
+    context = chat.model.context  # loads it, so that what is wrong with it is said first
+    if sys.stdin.isatty():
+        name = ab.language_models.preset.name
+        print(
+            f"{name} ({context} tokens), {args.folder} ({len(ab.index)} items); /help lists "
+            "commands",
+            file=sys.stderr,
+        )
+    console.run()
+
+
+def _add_answering(parser: argparse.ArgumentParser) -> None:
+    """The language model, what it is shown, and how it answers."""
+    from .llm.config import Generation
+    from .llm.presets import PRESETS
+
+    add, drawn = parser.add_argument, Generation()
+    _add_cache(parser, alpha="the language model's own, 0.5")
+    add("--no-cache", action="store_true", help="do not pull the query toward images")
+    add("--lm", default="llama-mini", choices=list(PRESETS), help="default: llama-mini")
+    add("--base", type=Path, metavar="DIR", help="a base language model of your own")
+    add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
+    add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
+    add("--force", action="store_true", help="take a base that the adapter was not made for")
+    add("--max-tokens", type=_positive, default=drawn.max_tokens, metavar="N", help="of an answer")
+    add(
+        "--temperature",
+        type=float,
+        default=drawn.temperature,
+        metavar="T",
+        help=f"how freely words are drawn; 0 takes the likeliest (default {drawn.temperature})",
+    )
+    add("--top-p", type=float, default=drawn.top_p, metavar="P", help=f"default {drawn.top_p}")
+    add("--repetition-penalty", type=float, default=drawn.repetition_penalty, metavar="R")
+    add("--seed", type=int, metavar="N", help="equal seeds give equal answers")
+    _add_encoder(parser, default=None)
+
+
+def _load_answering(args: argparse.Namespace) -> "AnyBind":
+    """Index, encoder and language model of the options of :func:`_add_answering`."""
+    from . import pipeline
+
+    return pipeline.load(
+        args.folder,
+        encoder=args.encoder,
+        weights=args.weights,
+        device=args.device,
+        precision=args.precision,
+        depth_scale=args.depth_scale,
+        language_model=args.lm,
+        base=args.base,
+        adapter=args.adapter,
+        expect_base=args.expect_base,
+        force=args.force,
+    )
+
+
+def _generation(args: argparse.Namespace) -> "Generation":
+    from .llm.config import Generation
+
+    return Generation(
+        max_tokens=args.max_tokens,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        repetition_penalty=args.repetition_penalty,
+        seed=args.seed,
+    )
 
 
 # ------------------------------------------------------------------------------- info and verify
@@ -492,6 +679,128 @@ def _weights_convert(args: argparse.Namespace) -> None:
         print(f"{facts['path']}: {facts['bytes']:,} bytes")
 
 
+# ---------------------------------------------------------------------------------------- train
+
+_TRAIN_TRY = "anybind train --phase pretrain --base llama/7B --data cc3m/ --out runs/stage1"
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--phase", required=True, choices=("pretrain", "finetune"), help="what is trained: the "
+        "bind network, layer queries and gates, or LoRA, biases and norms")  # fmt: skip
+    add("--base", required=True, type=Path, metavar="DIR", help="the language model's folder")
+    add("--data", nargs="+", default=[], type=_data, metavar="PATH[=WEIGHT]", help="folders or "
+        "globs of webdataset shards, .json or .jsonl lists of LLaVA's or Alpaca's layout; a weight "
+        "says how often an epoch shows each record (default 1)")  # fmt: skip
+    add("--out", type=Path, metavar="DIR", help="a folder for the adapter, its log and checkpoints")
+    add("--adapter", type=Path, metavar="FILE", help="what to go on from; finetune needs one")
+    add("--image-root", type=Path, metavar="DIR", help="of a list's pictures (default: its folder)")
+    add("--vectors", type=Path, metavar="DIR", help="pictures' vectors, which trainings may share")
+    add("--epochs", type=_positive_number, default=1.0, metavar="X", help="default 1")
+    add("--steps", type=_positive, metavar="N", help="instead of --epochs")
+    add("--batch-size", type=_positive, default=32, metavar="N", help="records a step, over all "
+        "processes (default 32)")  # fmt: skip
+    add("--accumulation", type=_positive, default=1, metavar="N", help="cut each process's share "
+        "into N parts, to save memory")  # fmt: skip
+    add("--lr", type=_positive_number, metavar="X", help="peak learning rate (default: as "
+        "published, for the phase and the batch)")  # fmt: skip
+    add("--weight-decay", type=float, default=0.02, metavar="X", help="default 0.02")
+    add("--warmup", type=float, default=0.03, metavar="SHARE", help="of the steps (default 0.03)")
+    add("--max-norm", type=_positive_number, metavar="X", help="shorten longer gradients")
+    add("--max-tokens", type=_positive, default=512, metavar="N", help="a record (default 512)")
+    add("--seed", type=int, default=0, metavar="N")
+    add("--lora-rank", type=_positive, default=16, metavar="N", help="of new LoRA (default 16)")
+    add("--shard", action="store_true", help="spread the weights over the processes (FSDP)")
+    add("--checkpoint-seconds", type=_positive_number, default=300.0, metavar="S")
+    add("--expect-base", metavar="FINGERPRINT", help="refuse another base")
+    add("--force", action="store_true", help="go on with another base than the adapter's")
+    add("--plan", action="store_true", help="count what would be trained, and stop; needs the "
+        "base's config.json or params.json alone")  # fmt: skip
+    add("--encoder", default="imagebind-mini", metavar="NAME|FILE", help="of the pictures")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    _add_common(parser)
+    parser.set_defaults(command=_train)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .llm.config import Phase
+
+    if args.plan:
+        _train_plan(args)
+        return
+    if args.out is None or not args.data:
+        raise UsageError("name what to learn from with --data, and a folder for it with --out")
+    args.interrupted = f"stopped; {args.out} keeps what was done: run the same command to go on"
+    from .llm.training import Settings, train
+
+    names = ("epochs", "steps", "batch_size", "accumulation", "lr", "weight_decay", "warmup")
+    more = ("max_norm", "precision", "max_tokens", "seed", "shard", "checkpoint_seconds")
+    given = {name: getattr(args, name) for name in (*names, *more)}
+    path = train(
+        args.base,
+        args.data,
+        args.out,
+        Settings(phase=Phase(args.phase), **given),
+        encoder=args.encoder,
+        adapter=args.adapter,
+        lora_rank=args.lora_rank,
+        image_root=args.image_root,
+        vectors=args.vectors,
+        device=args.device,
+        expect_base=args.expect_base,
+        force=args.force,
+    )
+    if os.environ.get("RANK", "0") != "0":  # one of several processes speaks
+        return
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if args.json:
+        _print_json({"adapter": str(path), **card})
+        return
+    records = sum(source["records"] for source in card["data"])
+    skipped = sum(sum(source["skipped"].values()) for source in card["data"])
+    print(
+        f"{path}: {card['steps']:,} steps on {records:,} records ({skipped:,} skipped), "
+        f"loss {card['loss']:.3f}"
+    )
+
+
+def _train_plan(args: argparse.Namespace) -> None:
+    """Print the trained parameters by part."""
+    from .encoders.encoder import load_encoder
+    from .llm.config import Phase
+    from .llm.plan import plan
+
+    found = plan(
+        args.base,
+        Phase(args.phase),
+        in_dim=load_encoder(args.encoder).dim,
+        adapter=args.adapter,
+        lora_rank=args.lora_rank,
+    )
+    trained = {str(group): n for group, n in found.trained.items()}
+    if args.json:
+        _print_json(
+            {"trained": trained, "total": found.total, "frozen": found.frozen, "base": found.base}
+        )
+        return
+    rows = [*trained.items(), ("trained", found.total), ("adapter, frozen", found.frozen)]
+    for name, n in [*rows, ("base, frozen", found.base)]:
+        print(f"{name:<16}{n:>15,}")
+
+
+def _data(text: str) -> "Source":
+    from .llm.records import Source
+
+    path, equals, weight = text.rpartition("=")
+    try:
+        return Source(path=Path(path), weight=float(weight)) if equals else Source(path=Path(text))
+    except ValueError:
+        return Source(path=Path(text))  # a path with an equals sign in it
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 # ---------------------------------------------------------------------------------------- world
 
 
@@ -588,10 +897,23 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     _add_embed(command("embed", "Turn media into vectors.", 'anybind embed --text "a dog" --json'))
+    _add_ask(
+        command(
+            "ask",
+            "Answer a question about media.",
+            'anybind ask DIR "What makes this sound?" --audio dog.wav',
+        )
+    )
+    _add_chat(
+        command("chat", "Talk about media, shown as you go.", "anybind chat indices/demo --seed 1")
+    )
     _add_info(command("info", "Say what an index folder holds.", "anybind info indices/demo"))
     _add_verify(command("verify", "Check every file of an index.", "anybind verify indices/demo"))
     _add_weights(
         command("weights", "Fetch and convert weights.", "anybind weights fetch imagebind_huge")
+    )
+    _add_train(
+        command("train", "Teach a language model to see, by an adapter around it.", _TRAIN_TRY)
     )
     _add_world(
         command(
@@ -706,6 +1028,68 @@ def _add_mixing(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cache(parser: argparse.ArgumentParser, *, alpha: str) -> None:
+    """How the query is pulled toward images; ``alpha`` says what happens by default."""
+    add = parser.add_argument
+    add(
+        "--alpha",
+        type=float,
+        metavar="A",
+        help="pull the query toward its nearest images by this share, 0 to 1, unless all inputs "
+        f"are images or videos (default {alpha})",
+    )
+    add("--cache-k", type=_positive, metavar="K", help="how many images pull (default 10)")
+    add("--weighting", choices=("softmax", "linear"), help="of those images (default softmax)")
+    add(
+        "--cache-temperature",
+        type=float,
+        metavar="T",
+        help="of softmax: 0 is a plain mean (default 20)",
+    )
+
+
+def _search_cache(args: argparse.Namespace) -> "Cache | None":
+    """The cache of a search: none unless there is an ``--alpha``."""
+    from .index.cache import Cache
+
+    given = _cache_options(args)
+    if args.alpha is None and given:
+        raise UsageError(f"{given[0]} is an option of the cache; switch it on with --alpha 0.5")
+    return _cache_of(args, Cache()) if given else None
+
+
+def _ask_cache(args: argparse.Namespace, default: "Cache | None") -> "CacheChoice":
+    """The cache of a question: the language model's own, where no option changes it."""
+    from .index.cache import Cache
+
+    given = _cache_options(args)
+    if args.no_cache and given:
+        raise UsageError(f"{given[0]} is an option of the cache; leave out --no-cache")
+    if args.no_cache:
+        return None
+    return _cache_of(args, default or Cache()) if given else "default"
+
+
+def _cache_options(args: argparse.Namespace) -> list[str]:
+    """The options of :func:`_add_cache` that were given."""
+    options = ("alpha", "cache_k", "weighting", "cache_temperature")
+    given = [name for name in options if getattr(args, name) is not None]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
+def _cache_of(args: argparse.Namespace, default: "Cache") -> "Cache":
+    """A cache with the options that were given."""
+    from .index.cache import Cache
+
+    temperature = args.cache_temperature
+    return Cache(
+        k=args.cache_k or default.k,
+        alpha=default.alpha if args.alpha is None else args.alpha,
+        weighting=args.weighting or default.weighting,
+        temperature=default.temperature if temperature is None else temperature,
+    )
+
+
 def _inputs(args: argparse.Namespace) -> list["Input"]:
     """The inputs of a mixture, in the order given, with their signed weights."""
     from .pipeline import Input
@@ -766,6 +1150,16 @@ def _positive(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return value
+
+
+def _positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
     return value
 
 

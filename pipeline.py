@@ -1,7 +1,7 @@
-"""AnyBind: an encoder and an index, together.
+"""AnyBind: an encoder, an index and a language model, together.
 
-What a person does with the parts: embed media, mix them, and search an index with them. The command
-line and every other front call this class and add nothing of their own.
+What a person does with the parts: embed media, mix them, search an index with them, and ask about
+them. The command line and every other front call this class and add nothing of their own.
 """
 
 import logging
@@ -10,25 +10,41 @@ import operator
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import SupportsIndex, TypedDict, Unpack, cast
+from pathlib import Path
+from typing import Literal, SupportsIndex, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
+from .answers import Answer, AnswerStream, CacheChoice, Chat
 from .encoders.encoder import PRESETS, Encoder, load_encoder
 from .encoders.maps import MILLIMETRES
 from .encoders.modality import Modality, Vectors
 from .errors import IndexFolderError, UsageError
-from .index.mixing import Centres, Mixing, centred, mixing_of, shares, weighted_sum
+from .index.cache import Cache
+from .index.mixing import (
+    MIXINGS,
+    Centres,
+    Mixing,
+    centred,
+    mixing_of,
+    shares,
+    unit_rows,
+    weighted_sum,
+)
 from .index.search import Index
+from .index.shards import Row
+from .llm.config import Generation
+from .llm.presets import LanguageModels, Preset, Task, preset_of
 
 logger = logging.getLogger(__name__)
 
 ID = "id"  # an input that is an item of the index
 EMBEDDING = "embedding"  # an input that is a vector already
 KINDS: tuple[str, ...] = (*Modality, ID, EMBEDDING)
+LANGUAGE_MODEL = "llama-mini"  # where none is named
 
 
 class Media(TypedDict, total=False):
@@ -42,6 +58,17 @@ class Media(TypedDict, total=False):
     depth: object
     thermal: object
     imu: object
+
+
+class Query(Media, total=False):
+    """What a query is mixed of, by name: media (a list is several parts) and the following."""
+
+    id: int | Sequence[int] | None  # items of the index
+    embedding: Vectors | Sequence[Vectors] | None  # (dim,) or (n, dim), of any length but zero
+    # Of the parts given by name: a number for all of a modality, or one for each, those in `minus`
+    # last. 1 if not given.
+    weights: Mapping[str, float | Sequence[float]] | None
+    minus: Mapping[str, object] | None  # parts by name whose weights count negative
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +91,11 @@ class Input:
 class Mixture:
     """What several inputs became."""
 
-    vector: Vectors  # (dim,)
+    vector: Vectors  # (dim,), after the cache
     norm: float  # of the weighted sum before it was normalised: small where inputs disagree
     weights: tuple[float, ...]  # of the inputs, as they entered the sum
     centred: bool  # whether the modalities' means were taken out
+    citations: tuple["Citation", ...] = ()  # images the cache blended in, best first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +113,32 @@ class Hit:
     height: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Citation(Hit):
+    """An image that the cache blended into a query."""
+
+    weight: float  # what it counted: shares that sum to 1 (softmax), or its score (linear)
+
+
 class AnyBind:
-    """Embed media, mix them, search an index with them. Safe to call from many threads.
+    """Embed media, mix them, search an index with them, ask about them.
+
+    Safe to call from many threads.
 
     Args:
         encoder: What turns media into vectors.
-        index: What is searched; without one, only :meth:`embed` and :meth:`mix` work.
+        index: What is searched and what the cache draws on.
+        language_models: What answers; by default ``llama-mini``.
     """
 
-    def __init__(self, encoder: Encoder, index: Index | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        index: Index | None = None,
+        language_models: LanguageModels | None = None,
+    ) -> None:
         self.encoder = encoder
+        self.language_models = language_models or LanguageModels(preset_of(LANGUAGE_MODEL))
         self._index = index
 
     @property
@@ -107,6 +151,17 @@ class AnyBind:
         if self._index is None:
             raise UsageError("no index is open; name its folder: anybind.load('indices/demo')")
         return self._index
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the index is; ``None`` without one."""
+        return None if self._index is None else self._index.folder
+
+    @property
+    def default_cache(self) -> Cache | None:
+        """What :meth:`ask` pulls queries toward images by, unless told otherwise."""
+        facts = self.language_models.preset.cache
+        return None if facts is None else Cache(**facts)
 
     def embed(
         self,
@@ -160,36 +215,29 @@ class AnyBind:
     def mix(
         self,
         *inputs: Input,
-        id: int | Sequence[int] | None = None,
-        embedding: Vectors | Sequence[Vectors] | None = None,
-        weights: Mapping[str, float | Sequence[float]] | None = None,
-        minus: Mapping[str, object] | None = None,
         centre: bool | None = None,
         mixing: str | Mixing = "anybind",
-        **media: Unpack[Media],
+        cache: Cache | None = None,
+        **query: Unpack[Query],
     ) -> Mixture:
         """Mix inputs into one vector: the sum of their unit vectors times their weights.
 
         Args:
             inputs: Parts with their weights; beside them, or instead:
-            media: Parts by modality, as :meth:`embed` takes them; a list is several parts.
-            id: Items of the index.
-            embedding: Vectors ``(dim,)`` or ``(n, dim)`` of this encoder's space, of any length but
-                zero.
-            weights: Of the parts given by name: a number for all of a modality, or one for each,
-                those in ``minus`` last. 1 if not given.
-            minus: Parts by name, as ``media`` and ``id``, that are taken away: their weights count
-                negative.
+            query: Parts by name, their weights, and what is taken away, as :class:`Query` says.
             centre: Take out of each part the mean of its modality. By default where there are
                 several parts, ``mixing`` does so, and all of their means are known.
             mixing: A name of :data:`.mixing.MIXINGS`, or one of your own.
+            cache: Pull the mixture toward its nearest images in the index. It is left alone where
+                ``alpha`` is 0 or :meth:`.Cache.applies` says so.
 
         Raises:
             UsageError: There is no part or no such modality, a part has no direction, weights do
-                not fit or are all zero, the parts cancel each other, or their means are not known.
+                not fit or are all zero, the parts cancel each other, or their means are not known;
+                or the cache has no index of images, or one smaller than its ``k``.
             MediaError: A part cannot be read.
         """
-        parts = [*inputs, *_parts(media, id, embedding, minus or {}, weights or {})]
+        parts = _inputs(inputs, query)
         if not parts:
             raise UsageError(f"got nothing to mix or to look for; give one of {', '.join(KINDS)}")
         rule = mixing_of(mixing) if isinstance(mixing, str) else mixing
@@ -201,23 +249,23 @@ class AnyBind:
         factors = [part.weight for part in parts]
         total, norm = weighted_sum(rows, shares(factors) if rule.shares else factors)
         logger.info("mixed inputs=%d centred=%s norm=%.3f", len(parts), centre, norm)
-        return Mixture(
+        mixture = Mixture(
             vector=(total / norm if rule.normalise else total).astype(np.float32),
             norm=norm,
             weights=tuple(shares(factors).tolist() if rule.shares else factors),
             centred=centre,
         )
+        if cache is None or cache.alpha == 0 or not cache.applies(map(self._modality_of, parts)):
+            return mixture
+        return self._enhanced(mixture, cache)
 
     def search(
         self,
         *inputs: Input,
         k: int = 10,
-        id: int | Sequence[int] | None = None,
-        embedding: Vectors | Sequence[Vectors] | None = None,
-        weights: Mapping[str, float | Sequence[float]] | None = None,
-        minus: Mapping[str, object] | None = None,
         centre: bool | None = None,
-        **media: Unpack[Media],
+        cache: Cache | None = None,
+        **query: Unpack[Query],
     ) -> list[Hit]:
         """Find the items of the index nearest to one query, mixed of any number of parts.
 
@@ -233,31 +281,135 @@ class AnyBind:
             MediaError: A part of the query cannot be read.
         """
         index = self.index
-        query = self.mix(
-            *inputs,
-            id=id,
-            embedding=embedding,
-            weights=weights,
-            minus=minus,
-            centre=centre,
-            **media,
-        )
-        found = index.search(query.vector[None], k)
+        mixture = self.mix(*inputs, centre=centre, cache=cache, **query)
+        found = index.search(unit_rows(mixture.vector[None]).astype(np.float32), k)
         rows = index.rows(found.ids[0])
-        return [
-            Hit(
-                id=row.id,
-                score=float(score),
-                key=row.key,
-                caption=row.caption,
-                url=row.url,
-                image_path=row.image_path,
-                path=row.path,
-                width=row.width,
-                height=row.height,
+        return [_hit(row, score) for score, row in zip(found.scores[0], rows, strict=True)]
+
+    def view(
+        self,
+        *inputs: Input,
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        **query: Unpack[Query],
+    ) -> tuple[tuple[Input, ...], Mixture | None]:
+        """What the language model is shown, mixed as it was tuned with.
+
+        Args:
+            inputs: As all other arguments, as :meth:`ask` takes them.
+
+        Returns:
+            All parts, and their mixture; no part and ``None`` where nothing was given.
+
+        Raises:
+            UsageError: As :meth:`mix`.
+            MediaError: A part cannot be read.
+        """
+        parts = tuple(_inputs(inputs, query))
+        if not parts:
+            return parts, None
+        normalize = self.language_models.preset.normalize_mixtures
+        return parts, self.mix(
+            *parts,
+            centre=centre,
+            mixing=MIXINGS["anybind" if normalize else "imagebind-llm"],
+            cache=self.default_cache if isinstance(cache, str) else cache,
+        )
+
+    @overload
+    def ask(
+        self,
+        question: str,
+        *inputs: Input,
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        settings: Generation | None = None,
+        stream: Literal[False] = False,
+        **query: Unpack[Query],
+    ) -> Answer: ...
+
+    @overload
+    def ask(
+        self,
+        question: str,
+        *inputs: Input,
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        settings: Generation | None = None,
+        stream: Literal[True],
+        **query: Unpack[Query],
+    ) -> AnswerStream: ...
+
+    def ask(
+        self,
+        question: str,
+        *inputs: Input,
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        settings: Generation | None = None,
+        stream: bool = False,
+        **query: Unpack[Query],
+    ) -> Answer | AnswerStream:
+        """Answer a question about media, or about nothing but what the language model knows.
+
+        Several parts mix as in :meth:`search`, in the way the language model was tuned with. It was
+        tuned on images alone, so the mixture is pulled toward its nearest images in the index
+        first, unless every part is an image or a video.
+
+        Args:
+            question: In any language that the model knows.
+            inputs: Parts with their weights; beside them, or instead:
+            cache: How strongly to pull; ``default`` is the language model's own way, ``None`` does
+                not.
+            centre: Take out of each part the mean of its modality. The language model has never
+                seen such vectors.
+            settings: How the answer is drawn.
+            stream: Return the pieces of the answer as they are drawn.
+            query: Parts by name, their weights, and what is taken away, as :class:`Query` says.
+
+        Returns:
+            The answer with the images it drew on; or its pieces, and ``answer`` among their
+            attributes.
+
+        Raises:
+            UsageError: As :meth:`mix`; the question is empty or longer than the context, or the
+                language model's weights have to be named.
+            MediaError: A part cannot be read.
+            WeightsError: The language model's weights are missing or damaged, or do not fit each
+                other or the encoder.
+            AnyBindError: They do not fit into memory.
+        """
+        chat = Chat(self, Task.ASK)
+        if stream:
+            return chat.ask(
+                question,
+                *inputs,
+                cache=cache,
+                centre=centre,
+                settings=settings,
+                stream=True,
+                **query,
             )
-            for score, row in zip(found.scores[0], rows, strict=True)
-        ]
+        return chat.ask(question, *inputs, cache=cache, centre=centre, settings=settings, **query)
+
+    def chat(self) -> Chat:
+        """Begin a conversation, whose turns may each show media of their own."""
+        return Chat(self)
+
+    def _enhanced(self, mixture: Mixture, cache: Cache) -> Mixture:
+        """A mixture pulled toward its nearest images."""
+        if self._index is None:
+            raise UsageError(
+                "the cache draws on an index of images, and none is open; open one with "
+                "anybind.load('indices/demo'), or go without: cache=None"
+            )
+        found = cache.enhance(mixture.vector[None], self._index)
+        rows = self._index.rows(found.ids[0])
+        citations = tuple(
+            Citation(weight=float(weight), **vars(_hit(row, score)))
+            for row, weight, score in zip(rows, found.weights[0], found.scores[0], strict=True)
+        )
+        return replace(mixture, vector=found.vectors[0], citations=citations)
 
     def _vectors_of(self, parts: Sequence[Input]) -> Vectors:
         """The unit vectors of parts, ``(n, dim)``; those of one modality are encoded together."""
@@ -306,8 +458,15 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     depth_scale: float = MILLIMETRES,
+    language_model: str | Preset = LANGUAGE_MODEL,
+    base: str | os.PathLike[str] | None = None,
+    adapter: str | os.PathLike[str] | None = None,
+    expect_base: str | None = None,
+    force: bool = False,
 ) -> AnyBind:
     """Open an index folder together with the encoder that built it.
+
+    The language model is read when it is first asked.
 
     Args:
         folder: An index folder; ``None`` opens an encoder alone.
@@ -317,11 +476,25 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         depth_scale: Metres per unit of depth maps that hold integers.
+        language_model: A preset, which also says how queries are mixed and enhanced for it.
+        base: The folder of a base language model, instead of the preset's.
+        adapter: An adapter's file, instead of the preset's.
+        expect_base: The fingerprint the base must have.
+        force: Put the adapter on another base than its own all the same.
 
     Raises:
         IndexFolderError: The folder is no finished index, or another encoder built it.
-        UsageError: No such encoder.
+        UsageError: No such encoder or language model.
     """
+    language_models = LanguageModels(
+        preset_of(language_model) if isinstance(language_model, str) else language_model,
+        base=base,
+        adapter=adapter,
+        device=device,
+        precision=precision,
+        expect_base=expect_base,
+        force=force,
+    )
     index = None if folder is None else Index.open(folder)
     if not isinstance(encoder, Encoder):
         if encoder is None and index is not None:
@@ -341,7 +514,7 @@ def load(
         )
     if index is not None:
         index.check_encoder(encoder)
-    return AnyBind(encoder, index)
+    return AnyBind(encoder, index, language_models)
 
 
 def _only(media: Media) -> tuple[Modality, object]:
@@ -357,9 +530,9 @@ def _only(media: Media) -> tuple[Modality, object]:
     return Modality(name), value
 
 
-def _check_names(media: Media) -> None:
+def _check_names(names: Iterable[str]) -> None:
     """Refuse a keyword that is no modality, as Python refuses one that a function does not have."""
-    unknown = [name for name in media if name not in Modality.__members__.values()]
+    unknown = [name for name in names if name not in Modality.__members__.values()]
     if unknown:
         raise TypeError(f"unexpected keyword {unknown[0]!r}; modalities are {', '.join(Modality)}")
 
@@ -373,16 +546,28 @@ def _check_texts(texts: Sequence[object]) -> None:
             raise UsageError("the text is empty; say what to look for")
 
 
-def _parts(
-    media: Media,
-    id: int | Sequence[int] | None,
-    embedding: Vectors | Sequence[Vectors] | None,
-    minus: Mapping[str, object],
-    weights: Mapping[str, float | Sequence[float]],
-) -> list[Input]:
-    """What was given by name, as parts with their weights."""
-    _check_names(media)
-    given = {**media, ID: id, EMBEDDING: None if embedding is None else _vectors(embedding)}
+def _hit(row: Row, score: float) -> Hit:
+    return Hit(
+        id=row.id,
+        score=float(score),
+        key=row.key,
+        caption=row.caption,
+        url=row.url,
+        image_path=row.image_path,
+        path=row.path,
+        width=row.width,
+        height=row.height,
+    )
+
+
+def _inputs(inputs: Sequence[Input], query: Query) -> list[Input]:
+    """All parts with their weights, those given by name last."""
+    own = ("embedding", "weights", "minus")
+    weights, minus = query.get("weights") or {}, query.get("minus") or {}
+    given: dict[str, object] = {name: v for name, v in query.items() if name not in own}
+    _check_names(name for name in given if name != ID)
+    embedding = query.get("embedding")
+    given[EMBEDDING] = None if embedding is None else _vectors(embedding)
     values = [(name, v, 1.0) for name, value in given.items() for v in _several(name, value)]
     values += [(name, v, -1.0) for name, value in minus.items() for v in _several(name, value)]
     counts = Counter(name for name, _, _ in values)
@@ -402,7 +587,8 @@ def _parts(
             f"a weight is given for {unused[0]}, of which there is no input; there are inputs of "
             f"{', '.join(counts) or 'nothing'}"
         )
-    return [Input(name, value, weight=sign * next(factors[name])) for name, value, sign in values]
+    named = [Input(name, value, weight=sign * next(factors[name])) for name, value, sign in values]
+    return [*inputs, *named]
 
 
 def _several(name: str, value: object) -> Sequence[object]:

@@ -32,6 +32,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 META_BOS, META_EOS = 1, 2  # of the SentencePiece vocabulary of LLaMA 1 and 2
 META_CONTEXT = 2048  # tokens, of LLaMA 1; Meta's files do not say it
+META_VOCABULARY = 32_000  # entries, of LLaMA 1 and 2, where params.json says -1
+META_MULTIPLE = 256  # that the width of the MLP is rounded up to, where params.json does not say it
 META_THETA = 10_000.0  # of the rotation, where params.json does not say it
 SAMPLED = 1024  # numbers at either end of a tensor that enter the fingerprint
 TURNED = re.compile(r"\.[qk]_proj\.")  # rows in another order in each layout
@@ -123,6 +125,51 @@ def load_base(
     )
 
 
+def fingerprint_of(path: str | os.PathLike[str]) -> str:
+    """The fingerprint that :func:`load_base` gives a base, with its weights read but not kept.
+
+    Raises:
+        UsageError: No such folder.
+        WeightsError: A file is missing or damaged, or is for another kind of model.
+    """
+    source = _open(Path(path))
+    digest = hashlib.sha256(_sizes(source.config).encode())
+    for name in sorted(source.shapes):
+        if not TURNED.search(name):
+            digest.update(_sample(source.read(name)))
+    return "sha256:" + digest.hexdigest()
+
+
+def read_config(path: str | os.PathLike[str]) -> LlamaConfig:
+    """The sizes of a base from its ``config.json`` or ``params.json`` alone; no weights are needed.
+
+    Raises:
+        UsageError: No such folder.
+        WeightsError: The file cannot be read, or is for another kind of model.
+    """
+    folder = Path(path)
+    if not (folder / "params.json").is_file():
+        return _hugging_face_config(folder)
+    table = _table(folder / "params.json")
+    try:
+        dim, multiple = int(str(table["dim"])), int(str(table.get("multiple_of", META_MULTIPLE)))
+        share = float(str(table.get("ffn_dim_multiplier") or 1))
+        vocabulary = int(str(table.get("vocab_size", -1)))
+        hidden = int(share * int(8 * dim / 3))
+        n_heads = int(str(table["n_heads"]))
+        return LlamaConfig(
+            hidden_size=dim,
+            num_hidden_layers=int(str(table["n_layers"])),
+            num_attention_heads=n_heads,
+            num_key_value_heads=int(str(table.get("n_kv_heads") or n_heads)),
+            intermediate_size=multiple * -(-hidden // multiple),
+            vocab_size=vocabulary if vocabulary > 0 else META_VOCABULARY,
+            tie_word_embeddings=False,
+        )
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{folder}/params.json lacks or misstates {error}") from error
+
+
 # ------------------------------------------------------------------------------ the two layouts
 
 
@@ -131,24 +178,34 @@ def _open(folder: Path) -> _Source:
         return _open_meta(folder)
     if (folder / "config.json").is_file():
         return _open_hugging_face(folder)
+    raise _no_model(folder)
+
+
+def _no_model(folder: Path) -> UsageError:
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}; name the one with the base's weights")
+        return UsageError(f"there is no folder {folder}; name the one with the base's weights")
     below = sorted(p.parent.name for p in folder.glob("*/params.json"))
     hint = f"; did you mean {folder / below[0]}?" if below else ""
-    raise UsageError(
+    return UsageError(
         f"{folder} holds no language model: neither params.json (Meta's layout) nor config.json "
         f"(Hugging Face's){hint}"
     )
 
 
-def _open_hugging_face(folder: Path) -> _Source:
+def _hugging_face_config(folder: Path) -> LlamaConfig:
+    if not (folder / "config.json").is_file():
+        raise _no_model(folder)
     table = _table(folder / "config.json")
     if table.get("model_type") != "llama":
         raise WeightsError(
             f"{folder} holds a {table.get('model_type')} model; a LLaMA is needed, or another "
             "model that its config.json calls llama"
         )
-    config = LlamaConfig.from_dict(table)
+    return LlamaConfig.from_dict(table)
+
+
+def _open_hugging_face(folder: Path) -> _Source:
+    table, config = _table(folder / "config.json"), _hugging_face_config(folder)
     file = open_shards(folder)
     shapes = {
         name: shape

@@ -22,12 +22,13 @@ from .base import Base, Precision, load_base
 from .config import Generation
 from .generation import answers, iter_answer, pieces_of
 from .network import Batch, Network
-from .tokenizer import continuation
+from .prompt import Piece
+from .tokenizer import encode_pieces
 
 BATCH = 32  # prompts answered at once, where the caller names no number
 MAX_CHARACTERS = 16  # a token of the context; a longer prompt is refused before it is tokenised
 
-Prompt = str | Sequence[str]  # text, or pieces of text that each have a vector of their own
+Prompt = str | Sequence[str | Piece]  # text, or pieces that each have a vector of their own
 Shown = Vectors | Tensor | Sequence[Vectors | Tensor]
 
 
@@ -54,6 +55,10 @@ class LanguageModel:
         """Width of the vectors it takes; ``None`` without an adapter."""
         return self.network.config.bind.in_dim if self.network is not None else None
 
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of a prompt, with the one that opens a sequence."""
+        return _length(self._ids(_pieces(prompt)))
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -65,8 +70,8 @@ class LanguageModel:
         """Continue prompts of any lengths.
 
         Args:
-            prompts: Each a text; or, where the medium changes in a conversation, pieces of text
-                that each have a vector of their own.
+            prompts: Each a text; or, where the medium changes in a conversation, pieces that each
+                have a vector of their own, as :func:`.prompt.format_turns` makes them.
             vectors: ``(n, dim)``, one a prompt; for prompts in pieces ``(pieces, dim)`` each. An
                 answer has its prompt's last one in view. ``None`` is the zero vector for all:
                 nothing to see.
@@ -161,27 +166,29 @@ class LanguageModel:
             said = (token for token in tokens if token not in self.base.eos)
             yield from pieces_of(said, self.base.tokenizer.decode)
 
-    def _encode(self, prompt: Prompt) -> list[list[int]]:
+    def _ids(self, pieces: Sequence[Piece]) -> list[list[int]]:
         """Token ids of each piece; the first begins with the token that opens a sequence."""
-        texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        n_characters = sum(map(len, texts))
-        if not any(text.strip() for text in texts):
+        base = self.base
+        return encode_pieces(base.tokenizer, pieces, bos=base.bos, eos=base.eos)
+
+    def _encode(self, prompt: Prompt) -> list[list[int]]:
+        """As :meth:`_ids`, for what can be read and leaves room for an answer."""
+        pieces = _pieces(prompt)
+        n_characters = sum(len(piece.text) for piece in pieces)
+        if not any(piece.text.strip() for piece in pieces):
             raise UsageError("the prompt is empty; ask something")
         if n_characters > MAX_CHARACTERS * self.context:
             raise UsageError(
                 f"the prompt has {n_characters} characters and the language model reads at most "
                 f"{self.context} tokens; shorten the prompt"
             )
-        tokenizer, bos = self.base.tokenizer, self.base.bos
-        pieces = [tokenizer.encode(texts[0]), *(continuation(tokenizer, t) for t in texts[1:])]
-        if bos is not None:
-            pieces[0].insert(0, bos)
-        if _length(pieces) >= self.context:
+        ids = self._ids(pieces)
+        if _length(ids) >= self.context:
             raise UsageError(
-                f"the prompt has {_length(pieces)} tokens and the language model reads and writes "
+                f"the prompt has {_length(ids)} tokens and the language model reads and writes "
                 f"at most {self.context} together; shorten the prompt"
             )
-        return pieces
+        return ids
 
     def _vectors(self, pieces: list[list[list[int]]], vectors: Shown | None) -> list[Tensor]:
         """One tensor ``(pieces, dim)`` a prompt."""
@@ -286,6 +293,11 @@ def load_language_model(
     if fold and config.lora_rank:
         network.fold()
     return LanguageModel(found, network)
+
+
+def _pieces(prompt: Prompt) -> list[Piece]:
+    parts = [prompt] if isinstance(prompt, str) else prompt
+    return [part if isinstance(part, Piece) else Piece(text=part) for part in parts]
 
 
 def _length(pieces: Sequence[Sequence[int]]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import WeightsError
+from .prompt import Piece
 
 ANCHOR = "\n"  # a text that continues another is tokenised after it, and the anchor taken away
 
@@ -77,6 +78,27 @@ def continuation(tokenizer: Tokenizer, text: str) -> list[int]:
     if ids[: len(anchor)] == anchor:
         return ids[len(anchor) :]
     return tokenizer.encode(text)  # the anchor melted into the text
+
+
+def encode_pieces(
+    tokenizer: Tokenizer, pieces: Sequence[Piece], *, bos: int | None, eos: Sequence[int]
+) -> list[list[int]]:
+    """Ids of each piece of a prompt; together they are the sequence.
+
+    Args:
+        tokenizer: Of the base.
+        pieces: In order, at least one.
+        bos: Opens the sequence, if anything does.
+        eos: Ids that end an answer; the first one follows each answer in the sequence.
+    """
+    found = [tokenizer.encode(pieces[0].text)]
+    found += [continuation(tokenizer, piece.text) for piece in pieces[1:]]
+    for ids, piece in zip(found, pieces, strict=True):
+        if piece.answer:
+            ids.extend(eos[:1])
+    if bos is not None:
+        found[0].insert(0, bos)
+    return found
 
 
 def find_tokenizer(folder: Path) -> Tokenizer:

@@ -18,6 +18,9 @@ from PIL import Image
 import anybind
 from anybind.cli import main
 
+from .answering import write_own_adapter
+from .llm_folders import write_base
+
 N = 20
 
 
@@ -244,7 +247,24 @@ def test_world_render_draws_a_sheet(tmp_path: Path) -> None:
         (("search", "{index}", "--text", "a", "-k", "21"), 2, "21 neighbours of an index of 20"),
         (("search", "{index}", "--text", "a", "-k", "0"), 2, "no positive whole number"),
         (("search", "{index}", "--image", "none.jpg"), 1, "none.jpg"),
-        (("search", "{index}", "--alpha", "0.5"), 2, "unrecognized arguments"),
+        (("search", "{index}", "--text", "a", "--alpha", "1.5"), 2, "alpha is 1.5"),
+        (("search", "{index}", "--text", "a", "--cache-k", "3"), 2, "switch it on with --alpha"),
+        (
+            ("search", "{index}", "--text", "a", "--alpha", "1", "--cache-k", "21"),
+            2,
+            "21 neighbours of an index of 20",
+        ),
+        (("ask", "{index}", "", "--text", "a"), 2, "the question is empty"),
+        (("ask", "{index}", "why?", "--image", "none.png"), 1, "none.png"),
+        (("ask", "{index}", "why?", "--text", "a", "--alpha", "-1"), 2, "alpha is -1.0"),
+        (("ask", "{index}", "why?", "--no-cache", "--cache-k", "3"), 2, "leave out --no-cache"),
+        (("ask", "{index}", "why?", "--lm", "gpt"), 2, "invalid choice"),
+        (("ask", "{index}", "why?", "--lm", "imagebind-llm-7b"), 2, "comes without a base"),
+        (("ask", "{index}", "why?", "--base", "x", "--adapter", "no.pth"), 1, "no.pth"),
+        (("ask", "{index}", "why?", "--top-p", "0"), 2, "top_p is 0"),
+        (("ask", "{index}", "why?", "--json", "--sheet", "x.png"), 2, "unrecognized"),
+        (("ask", "{index}"), 2, "QUESTION"),
+        (("chat", "{index}", "--lm", "imagebind-llm-7b"), 2, "comes without a base"),
         (("embed",), 2, "nothing to embed"),
         (("embed", "--text", "a", "--minus", "text=b"), 2, "add --mix"),
         (("embed", "--text", "a", "--mix", "best"), 2, "anybind, imagebind-llm"),
@@ -322,7 +342,139 @@ def test_a_full_disk_is_one_line_and_harms_nothing(shop: Path) -> None:
 
 
 def test_every_help_ends_with_a_line_to_try() -> None:
-    for command in ("build", "search", "embed", "info", "verify", "weights", "world"):
+    for command in (
+        "build",
+        "search",
+        "embed",
+        "ask",
+        "chat",
+        "info",
+        "verify",
+        "weights",
+        "world",
+    ):
         shown = run(command, "--help")
         assert shown.code == 0
         assert shown.out.strip().splitlines()[-1].startswith("try: "), command
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that name a small language model for vectors of imagebind-mini."""
+    folder = tmp_path_factory.mktemp("speaker")
+    base = write_base(folder / "base", "hf")
+    adapter = write_own_adapter(base, folder / "adapter.safetensors", dim=256)
+    return ["--base", str(base), "--adapter", str(adapter), "--seed", "1", "--max-tokens", "8"]
+
+
+def test_ask_answers_as_python_does(shop: Path, speaker: list[str]) -> None:
+    """With the options of cache and drawing, and the images that the answer drew on."""
+    asked: list[str | Path] = ["ask", shop / "index", "w5 w9", "--text", "a dog", *speaker]
+    asked += ["--temperature", "1"]
+    options = ("--alpha", "0.7", "--cache-k", "3", "--weighting", "linear", "--top-p", "0.9")
+    found = run(*asked, *options, "--json")
+    assert found.code == 0, found.err
+    made = json.loads(found.out)
+    ab = anybind.load(shop / "index", base=speaker[1], adapter=speaker[3])
+    cache = anybind.Cache(alpha=0.7, k=3, weighting="linear")
+    settings = anybind.Generation(seed=1, max_tokens=8, temperature=1, top_p=0.9)
+    answer = ab.ask("w5 w9", text="a dog", cache=cache, settings=settings)
+    assert made["answer"] == answer.text
+    assert [c["id"] for c in made["query"]["citations"]] == [c.id for c in answer.citations]
+    assert run(*asked, *options).out == answer.text + "\n"
+    naive = json.loads(run(*asked, "--no-cache", "--json").out)
+    assert set(naive["query"]) == {"norm", "weights", "centred"}
+    assert json.loads(run("ask", shop / "index", "w5", *speaker, "--json").out)["query"] is None
+
+
+def test_ask_shows_the_images_an_answer_drew_on(
+    shop: Path, speaker: list[str], tmp_path: Path, picture: Path
+) -> None:
+    """Ten by default, as a table or drawn; none for a picture."""
+    asked: list[str | Path] = ["ask", shop / "index", "w5 w9", *speaker]
+    table = run(*asked, "--text", "a dog", "--show-cache")
+    assert table.code == 0, table.err
+    head, *rows = table.out.splitlines()[2:]
+    assert head.split() == ["weight", "score", "id", "caption", "source"] and len(rows) == 10
+    assert abs(sum(float(row.split()[0]) for row in rows) - 1) < 0.01
+    sheet = tmp_path / "cache.png"
+    assert run(*asked, "--text", "a dog", "--show-cache", sheet).code == 0
+    with Image.open(sheet) as image:
+        assert image.width > 1000 and image.height > 400
+    none = run(*asked, "--image", picture, "--show-cache")
+    assert none.code == 0 and "the cache was not used" in none.err
+
+
+def test_search_with_alpha_says_which_images_pulled(shop: Path) -> None:
+    """The reference is the same search in Python."""
+    asked = ("search", shop / "index", "--text", "a dog", "--alpha", "0.7", "--json")
+    made = json.loads(run(*asked).out)
+    hits = anybind.load(shop / "index").search(text="a dog", cache=anybind.Cache(alpha=0.7))
+    assert [hit["id"] for hit in made["results"]] == [hit.id for hit in hits]
+    assert len(made["query"]["citations"]) == 10
+
+
+def test_chat_answers_lines(
+    shop: Path, speaker: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference is the same conversation in Python."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/text a dog\nw5 w9\nw7\n/quit\nw8\n"))
+    made = run("chat", shop / "index", *speaker)
+    assert made.code == 0, made.err
+    chat = anybind.load(shop / "index", base=speaker[1], adapter=speaker[3]).chat()
+    settings = anybind.Generation(seed=1, max_tokens=8)
+    answers = [chat.ask("w5 w9", text="a dog", settings=settings).text]
+    answers.append(chat.ask("w7", settings=settings).text)
+    assert made.out.splitlines() == answers
+
+
+def test_train_says_what_it_learned_from(tmp_path: Path) -> None:
+    """Two steps on two records; run again, it says the same without learning again."""
+    write_base(tmp_path / "hf", "hf")
+    record = {"instruction": "w5", "output": "w6 w7"}
+    (tmp_path / "list.json").write_text(json.dumps([record, record]))
+    asked = ("train", "--phase", "pretrain", "--base", tmp_path / "hf", "--out", tmp_path / "out")
+    how = ("--data", f"{tmp_path / 'list.json'}=2", "--steps", 2, "--batch-size", 2)
+    made = run(*asked, *how, "--device", "cpu")
+    assert made.code == 0, made.err
+    card = json.loads((tmp_path / "out" / "adapter.json").read_text())
+    assert card["data"][0]["weight"] == 2 and card["steps"] == 2
+    said = f"adapter.safetensors: 2 steps on 2 records (0 skipped), loss {card['loss']:.3f}\n"
+    assert made.out.endswith(said)
+    again = run(*asked, *how, "--device", "cpu", "--json")
+    assert json.loads(again.out)["loss"] == card["loss"]
+    other = run(*asked, *how[:2], "--steps", 3, "--batch-size", 2, "--device", "cpu")
+    assert other.code == 2 and "steps 2 instead of 3" in other.complaint
+
+
+def test_train_plans_without_weights(tmp_path: Path) -> None:
+    """The sum was counted in the published code; the parts add up to it."""
+    sizes = {"dim": 4096, "multiple_of": 256, "n_heads": 32, "n_layers": 32, "vocab_size": -1}
+    (tmp_path / "params.json").write_text(json.dumps(sizes))
+    asked = ("train", "--plan", "--base", tmp_path, "--encoder", "imagebind-huge", "--phase")
+    made = run(*asked, "finetune")
+    assert made.code == 0, made.err
+    rows = {
+        " ".join(words): int(n.replace(",", ""))
+        for *words, n in map(str.split, made.out.splitlines())
+    }
+    assert rows["trained"] == rows["lora"] + rows["bias"] + rows["norm"] == 41_340_928
+    plan = json.loads(run(*asked, "pretrain", "--json").out)
+    assert plan["total"] == sum(plan["trained"].values()) == 608_322_560
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "name what to learn from with --data, and a folder for it with --out"),
+        (("--data", "none.json", "--out", "o"), "there is no none.json"),
+        (("--data", "a=0", "--out", "o"), "give a positive number"),
+        (("--data", "a", "--out", "o", "--lr", "0"), "'0' is no positive number"),
+    ],
+)
+def test_train_refuses_what_it_cannot_do(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    asked = ("train", "--phase", "pretrain", "--base", tmp_path, *options)
+    made = run(*asked, "--device", "cpu", cwd=tmp_path)
+    assert made.code == 2 and message in made.complaint

@@ -3,15 +3,19 @@
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
+
+import anybind
 
 PARTS = ("anybind.encoders", "anybind.index", "anybind.llm", "anybind.world")
 
 
 def modules() -> list[str]:
     """Every module of the package, by its installed name."""
-    names = ["anybind", "anybind.cli", "anybind.errors", "anybind.pipeline", *PARTS]
+    top = Path(str(anybind.__file__)).parent.glob("[a-z]*.py")
+    names = ["anybind", *sorted(f"anybind.{path.stem}" for path in top), *PARTS]
     for part in PARTS:
         package = importlib.import_module(part)
         names += [found.name for found in pkgutil.walk_packages(package.__path__, part + ".")]

@@ -4,13 +4,13 @@ The key of a sample is the member's path up to the first dot of its file name. N
 media are read from where they lie in the archive.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from ...encoders.modality import Modality
 from ...errors import MediaError
+from ...tar import Member, iter_samples, read_start, split_name
 from .base import (
     MAX_SIDECAR_BYTES,
     NOUN_OF,
@@ -22,7 +22,6 @@ from .base import (
     sample_of,
 )
 from .inputs import Found, find_files
-from .tar import Member, iter_members
 
 TAR_SUFFIXES = frozenset({"tar"})
 
@@ -74,22 +73,11 @@ class WebDataset:
         """Each sample of one tar file as its members, with the open file; or what broke it."""
         try:
             with open(self._found.absolute(name), "rb") as file:
-                group: list[Member] = []
-                problem = ""
                 try:
-                    for member in iter_members(file):
-                        if os.path.basename(member.name).startswith("."):
-                            continue
-                        if group and not _belongs(member, group):
-                            yield file, group
-                            group = []
-                        group.append(member)
+                    for group in iter_samples(file):
+                        yield file, group
                 except MediaError as error:
-                    problem = str(error)
-                if group:
-                    yield file, group
-                if problem:
-                    yield None, problem
+                    yield None, str(error)
         except OSError as error:
             yield None, f"the archive cannot be read: {error.strerror or error}"
 
@@ -97,8 +85,8 @@ class WebDataset:
         """What :meth:`_inputs` found, with its caption and fields read."""
         if file is None or isinstance(members, str):
             return Sample(key=clean(name), path=clean(name), problem=str(members))
-        key = _split(members[0])[0]
-        parts = {suffix: member for member in members for suffix in [_split(member)[1]]}
+        key = split_name(members[0])[0]
+        parts = {suffix: member for member in members for suffix in [split_name(member)[1]]}
         medium = self._medium(parts)
         if medium is None:
             there = ", ".join(f".{suffix}" for suffix in parts)
@@ -134,22 +122,6 @@ def open_webdataset(inputs: Sequence[str], modality: Modality) -> WebDataset:
     return WebDataset(find_files(inputs, TAR_SUFFIXES, what="tar files"), modality)
 
 
-def _split(member: Member) -> tuple[str, str]:
-    """A member's key and suffix: ``a/b.seg.png`` is ``a/b`` and ``seg.png``."""
-    folder, slash, base = member.name.rpartition("/")
-    stem, _, suffix = base.partition(".")
-    return folder + slash + stem, suffix.lower()
-
-
-def _belongs(member: Member, group: Sequence[Member]) -> bool:
-    """Whether a member continues a sample; a second member of a kind begins the next one."""
-    key, suffix = _split(member)
-    return key == _split(group[0])[0] and all(suffix != _split(other)[1] for other in group)
-
-
 def _content(file: BinaryIO, member: Member | None) -> bytes | None:
     """The bytes of a text member, or enough of them to see that there are too many."""
-    if member is None:
-        return None
-    file.seek(member.offset)
-    return file.read(min(member.size, MAX_SIDECAR_BYTES + 1))
+    return None if member is None else read_start(file, member, MAX_SIDECAR_BYTES + 1)
