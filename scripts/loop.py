@@ -6,6 +6,7 @@ again ends as one that was not (to rounding, if the number of threads changed).
 
 import csv
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from tqdm import tqdm
 WARMUP = 0.04  # share of the steps
 CHECKPOINT_SECONDS = 300
 MAX_NORM = 1.0  # of the gradient
+INSIDE = re.compile(r"\b(blocks|layers)\.")  # names of parameters inside the blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,12 @@ def fit(module: nn.Module, schedule: Schedule, loss_of: StepLoss, out: Path, *, 
     module.eval()
 
 
+def fast_precision() -> str:
+    """bf16 where the machine multiplies it fast, fp32 elsewhere."""
+    fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if fast else "fp32"
+
+
 def progress(step: int, steps: int) -> float:
     """The share of the peak learning rate: linear warm-up, then half a cosine to zero."""
     warmup = max(1, int(WARMUP * steps))
@@ -100,10 +108,11 @@ def progress(step: int, steps: int) -> float:
 
 
 def make_optimizers(module: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """Muon (https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks, AdamW
-    for embeddings, stems, heads, norms and biases; only the former decay."""
+    """Muon (https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks, which
+    transformers calls layers, AdamW for embeddings, stems, heads, norms and biases; only the
+    former decay."""
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
-    hidden = [p for n, p in trained.items() if p.ndim == 2 and "blocks." in n]
+    hidden = [p for n, p in trained.items() if p.ndim == 2 and INSIDE.search(n)]
     chosen = {id(p) for p in hidden}
     rest = [p for p in trained.values() if id(p) not in chosen]
     return [
