@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from gallery import embed, single_object_scenes
-from loop import Schedule, finished, fit, resume
+from loop import Schedule, fast_precision, finished, fit, resume
 from torch import Tensor, nn
 from training_set import Augmentation, Batches, Captions, media_on_disk, move
 
@@ -84,8 +84,8 @@ STAGES: Mapping[Tower, ToImages] = {
     Tower.AUDIO: ToImages(n_scenes=40_000, n_samples=500_000),
     Tower.DEPTH: ToImages(n_scenes=40_000, n_samples=500_000),
     Tower.POINTS: ToImages(n_scenes=30_000, n_samples=300_000, keep=0.5),
-    Tower.THERMAL: ToImages(n_scenes=30_000, n_samples=400_000),
-    Tower.IMU: ToImages(n_scenes=20_000, n_samples=300_000),
+    Tower.THERMAL: ToImages(n_scenes=30_000, n_samples=300_000),
+    Tower.IMU: ToImages(n_scenes=20_000, n_samples=200_000),
 }
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the samples, to try it out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", default=_precision(), choices=["fp32", "bf16"])
+    parser.add_argument("--precision", default=fast_precision(), choices=["fp32", "bf16"])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
 
@@ -124,12 +124,6 @@ def main() -> None:
         settings[name] = train_to_images(model, Tower(name), stage, args.out)
     if args.export:
         export(model, [Tower.VISION, Tower.TEXT, *map(Tower, args.towers)], settings, args)
-
-
-def _precision() -> str:
-    """bf16 where the machine multiplies it fast, fp32 elsewhere."""
-    fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if fast else "fp32"
 
 
 def training_scenes(n: int) -> list[Scene]:
