@@ -434,7 +434,7 @@ def test_train_says_what_it_learned_from(tmp_path: Path) -> None:
     record = {"instruction": "w5", "output": "w6 w7"}
     (tmp_path / "list.json").write_text(json.dumps([record, record]))
     asked = ("train", "--phase", "pretrain", "--base", tmp_path / "hf", "--out", tmp_path / "out")
-    how = ("--data", f"{tmp_path / 'list.json'}=2", "--steps", 2, "--batch-size", 2)
+    how = ("--data", f"{tmp_path / 'list.json'}=2", "--steps", "2", "--batch-size", "2")
     made = run(*asked, *how, "--device", "cpu")
     assert made.code == 0, made.err
     card = json.loads((tmp_path / "out" / "adapter.json").read_text())
@@ -443,7 +443,7 @@ def test_train_says_what_it_learned_from(tmp_path: Path) -> None:
     assert made.out.endswith(said)
     again = run(*asked, *how, "--device", "cpu", "--json")
     assert json.loads(again.out)["loss"] == card["loss"]
-    other = run(*asked, *how[:2], "--steps", 3, "--batch-size", 2, "--device", "cpu")
+    other = run(*asked, *how[:2], "--steps", "3", "--batch-size", "2", "--device", "cpu")
     assert other.code == 2 and "steps 2 instead of 3" in other.complaint
 
 
@@ -475,6 +475,6 @@ def test_train_plans_without_weights(tmp_path: Path) -> None:
 def test_train_refuses_what_it_cannot_do(
     tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    asked = ("train", "--phase", "pretrain", "--base", tmp_path, *options)
+    asked = ("train", "--phase", "pretrain", "--base", str(tmp_path), *options)
     made = run(*asked, "--device", "cpu", cwd=tmp_path)
     assert made.code == 2 and message in made.complaint

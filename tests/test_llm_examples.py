@@ -130,7 +130,7 @@ def test_batches_hold_the_tokens_labels_and_vectors_of_their_examples(
 ) -> None:
     """Written out for three examples; equal pictures share a vector, no picture is zeros."""
     examples = Examples()
-    records = [
+    records: list[Record | Skipped] = [
         record(("a", "b"), ("c", "d"), pictures=[None, pictures[2]]),
         record(("a", "bcd"), pictures=[pictures[1]]),
         record(("a", "b")),

@@ -407,6 +407,7 @@ if __name__ == "__main__":  # a build in a process of its own, to be killed
     asked = BuildOptions(
         source="webdataset", out=Path(sys.argv[1]), inputs=(sys.argv[2],), workers=2
     )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs begin without it
     try:
         build_index(asked, Projection(seconds=0.1), progress=False)
     except KeyboardInterrupt:
