@@ -84,7 +84,7 @@ STAGES: Mapping[Tower, ToImages] = {
     Tower.AUDIO: ToImages(n_scenes=40_000, n_samples=500_000),
     Tower.DEPTH: ToImages(n_scenes=40_000, n_samples=500_000),
     Tower.POINTS: ToImages(n_scenes=30_000, n_samples=300_000, keep=0.5),
-    Tower.THERMAL: ToImages(n_scenes=30_000, n_samples=300_000),
+    Tower.THERMAL: ToImages(n_scenes=30_000, n_samples=600_000),
     Tower.IMU: ToImages(n_scenes=20_000, n_samples=200_000),
 }
 
