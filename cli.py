@@ -158,20 +158,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
-    from . import pipeline
 
     inputs = _inputs(args)
     if not inputs:
         flags = ", ".join(f"--{m}" for m in Modality)
         raise UsageError(f"nothing to search with; give one or more of {flags}, --id")
-    ab = pipeline.load(
-        args.folder,
-        encoder=args.encoder,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        depth_scale=args.depth_scale,
-    )
+    ab = _load(args)
     started = time.perf_counter()
     query = ab.mix(*inputs, centre=args.centre, cache=_search_cache(args))
     hits = ab.search(embedding=query.vector, k=args.k)
@@ -446,7 +438,13 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
     add, drawn = parser.add_argument, Generation()
     _add_cache(parser, alpha="the language model's own, 0.5")
     add("--no-cache", action="store_true", help="do not pull the query toward images")
-    add("--lm", default="llama-mini", choices=list(PRESETS), help="default: llama-mini")
+    add(
+        "--lm",
+        dest="language_model",
+        default="llama-mini",
+        choices=list(PRESETS),
+        help="default: llama-mini",
+    )
     add("--base", type=Path, metavar="DIR", help="a base language model of your own")
     add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
     add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
@@ -467,21 +465,7 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
 
 def _load_answering(args: argparse.Namespace) -> "AnyBind":
     """Index, encoder and language model of the options of :func:`_add_answering`."""
-    from . import pipeline
-
-    return pipeline.load(
-        args.folder,
-        encoder=args.encoder,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        depth_scale=args.depth_scale,
-        language_model=args.lm,
-        base=args.base,
-        adapter=args.adapter,
-        expect_base=args.expect_base,
-        force=args.force,
-    )
+    return _load(args, "language_model", "base", "adapter", "expect_base", "force")
 
 
 def _generation(args: argparse.Namespace) -> "Generation":
@@ -534,18 +518,10 @@ def _info(args: argparse.Namespace) -> None:
 
 def _plot_gap(args: argparse.Namespace, title: str) -> "dict[str, Json]":
     """Draw how the modalities lie to the indexed one, and return the figures."""
-    from . import pipeline
     from .index import gap
     from .index.search import Index
 
-    ab = pipeline.load(
-        args.folder,
-        encoder=args.encoder,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        depth_scale=args.depth_scale,
-    )
+    ab = _load(args)
     index = ab.index
     ids = gap.sampled(index)
     vectors = {index.modality: index.vectors(ids)}
@@ -942,6 +918,19 @@ def _add_encoder(parser: argparse.ArgumentParser, *, default: str | None) -> Non
         metavar="METRES",
         help="a unit of depth maps that hold integers (default 0.001: millimetres)",
     )
+
+
+def _load(args: argparse.Namespace, *more: str) -> "AnyBind":
+    """The index folder with the encoder that the options of :func:`_add_encoder` name.
+
+    Args:
+        args: With ``folder``.
+        more: Names of further options that :func:`.pipeline.load` takes.
+    """
+    from . import pipeline
+
+    names = ("encoder", "weights", "device", "precision", "depth_scale", *more)
+    return pipeline.load(args.folder, **{name: getattr(args, name) for name in names})
 
 
 def _load_encoder(args: argparse.Namespace) -> "Encoder":

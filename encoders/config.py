@@ -6,17 +6,13 @@ weight file carries it. Published sizes are those of ImageBind (https://arxiv.or
 and of the point encoder of Point-Bind (https://arxiv.org/abs/2309.00615).
 """
 
-import types
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
 
+from ..tables import check_positive, read_table
 from .modality import Tower
 
 N_BYTE_SYMBOLS = 512  # of CLIP's vocabulary: 256 bytes, and the same at the end of a word
 SOT, EOT = 49406, 49407  # ids of CLIP's vocabulary that open and close a text
-
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,7 @@ class TrunkConfig:
     drop_path: float = 0.0  # in training, chance to skip the last block; rises linearly from 0
 
     def __post_init__(self) -> None:
-        _check_positive(self, "dim", "n_blocks", "n_heads", "mlp_ratio")
+        check_positive(self, "dim", "n_blocks", "n_heads", "mlp_ratio")
         if self.dim % self.n_heads:
             raise ValueError(f"dim {self.dim} does not divide into {self.n_heads} heads")
         if not 0 <= self.drop_path < 1:
@@ -57,7 +53,7 @@ class VisionConfig:
     n_frames: int = 2  # frames a patch spans; an image is repeated so often
 
     def __post_init__(self) -> None:
-        _check_positive(self, "size", "patch", "n_frames")
+        check_positive(self, "size", "patch", "n_frames")
         _check_grid(self.size, self.patch)
 
     @property
@@ -77,7 +73,7 @@ class TextConfig:
     scale: float = 1 / 0.07  # of a vector, before training
 
     def __post_init__(self) -> None:
-        _check_positive(self, "n_tokens", "vocab_size", "scale")
+        check_positive(self, "n_tokens", "vocab_size", "scale")
         if self.kept is None:
             return
         if len(self.kept) != self.vocab_size:
@@ -107,7 +103,7 @@ class AudioConfig:
     std: float = 9.138  # and divided by
 
     def __post_init__(self) -> None:
-        _check_positive(self, "n_mels", "n_frames", "kernel", "stride", "scale", "std")
+        check_positive(self, "n_mels", "n_frames", "kernel", "stride", "scale", "std")
         if min(self.n_mels, self.n_frames) < self.kernel:
             raise ValueError(f"a kernel of {self.kernel} exceeds {self.n_mels} x {self.n_frames}")
 
@@ -130,7 +126,7 @@ class MapConfig:
     scale: float  # of a vector
 
     def __post_init__(self) -> None:
-        _check_positive(self, "size", "patch", "scale")
+        check_positive(self, "size", "patch", "scale")
         _check_grid(self.size, self.patch)
 
     @property
@@ -150,7 +146,7 @@ class IMUConfig:
     scale: float = 5.0  # of a vector
 
     def __post_init__(self) -> None:
-        _check_positive(self, "n_channels", "n_samples", "window", "scale")
+        check_positive(self, "n_channels", "n_samples", "window", "scale")
         if self.n_samples % self.window:
             raise ValueError(
                 f"{self.n_samples} samples do not divide into windows of {self.window}"
@@ -175,8 +171,8 @@ class PointsConfig:
     drop_path: float = 0.1  # as TrunkConfig has it
 
     def __post_init__(self) -> None:
-        _check_positive(self, "n_points", "n_centres", "group", "position_hidden", "projection")
-        _check_positive(self, "scale")
+        check_positive(self, "n_points", "n_centres", "group", "position_hidden", "projection")
+        check_positive(self, "scale")
         if min(self.group_channels) < 1:
             raise ValueError(f"group_channels are {self.group_channels}; each must be at least 1")
         if self.n_points < self.group:
@@ -209,7 +205,7 @@ class ImageBindConfig:
     points: PointsConfig | None = None
 
     def __post_init__(self) -> None:
-        _check_positive(self, "dim")
+        check_positive(self, "dim")
 
     @property
     def towers(self) -> tuple[Tower, ...]:
@@ -245,7 +241,7 @@ class ImageBindConfig:
         Raises:
             ValueError: A key is missing or unknown, or a value is not of its field's type.
         """
-        return _read(cls, data, "config")
+        return read_table(cls, data, "config")
 
 
 def imagebind_huge() -> ImageBindConfig:
@@ -321,50 +317,6 @@ def imagebind_mini(kept: tuple[int, ...] | None = None) -> ImageBindConfig:
 # ------------------------------------------------------------------------------ checks
 
 
-def _check_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value <= 0:
-            raise ValueError(f"{type(config).__name__}.{name} is {value}; it must be positive")
-
-
 def _check_grid(size: int, patch: int) -> None:
     if size % patch:
         raise ValueError(f"{size} pixels do not divide into patches of {patch}")
-
-
-def _read(kind: type[Kind], data: object, where: str) -> Kind:
-    """A dataclass from nested mappings; ``where`` names it in an error."""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{where} is {data!r}; a table is meant")
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-    missing = [name for name in names if name not in data]
-    unknown = [str(name) for name in data if name not in names]
-    if missing or unknown:
-        raise ValueError(
-            f"{where} lacks {', '.join(missing) or 'nothing'} and has unknown "
-            f"{', '.join(unknown) or 'nothing'}; its keys are {', '.join(names)}"
-        )
-    return kind(**{name: _value(hints[name], data[name], f"{where}.{name}") for name in names})
-
-
-def _value(hint: object, value: object, where: str) -> object:
-    """A field's value from JSON: nested tables become dataclasses, lists become tuples."""
-    if get_origin(hint) is types.UnionType:
-        if value is None:
-            return None
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _read(hint, value, where)
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple) or any(type(part) is not int for part in value):
-            raise ValueError(f"{where} is {value!r}; a list of whole numbers is meant")
-        if (parts := get_args(hint))[-1] is not Ellipsis and len(value) != len(parts):
-            raise ValueError(f"{where} is {value!r}; {len(parts)} numbers are meant")
-        return tuple(value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise ValueError(f"{where} is {value!r}; its type is {getattr(hint, '__name__', hint)}")
-    return value

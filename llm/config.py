@@ -5,11 +5,11 @@ adapter around it, and they survive JSON. Defaults are those published for 7 B p
 (https://arxiv.org/abs/2309.03905). Neither torch nor transformers is needed here.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from ..errors import UsageError
+from ..tables import check_positive, read_table
 
 
 class Phase(StrEnum):
@@ -47,7 +47,7 @@ class BindConfig:
     legacy: bool = False  # LayerNorm and biases in the blocks, as in 7B-beta.pth
 
     def __post_init__(self) -> None:
-        _check_positive(self, "in_dim", "dim", "hidden")
+        check_positive(self, "in_dim", "dim", "hidden")
         if self.n_blocks < 0:
             raise ValueError(f"n_blocks is {self.n_blocks}; it cannot be negative")
 
@@ -62,7 +62,7 @@ class AdapterConfig:
     lora_rank: int = 16  # 0: no LoRA and no biases, as after stage 1
 
     def __post_init__(self) -> None:
-        _check_positive(self, "n_layers", "n_heads")
+        check_positive(self, "n_layers", "n_heads")
         if self.lora_rank < 0:
             raise ValueError(f"lora_rank is {self.lora_rank}; it cannot be negative")
 
@@ -77,15 +77,7 @@ class AdapterConfig:
         Raises:
             ValueError: A key is missing or unknown, or a value is not of its field's type.
         """
-        table = _table(cls, data, "config")
-        bind = _table(BindConfig, table.pop("bind"), "config.bind")
-        legacy = bind.pop("legacy")
-        if type(legacy) is not bool:
-            raise ValueError(f"config.bind.legacy is {legacy!r}; true or false is meant")
-        return cls(
-            bind=BindConfig(legacy=legacy, **_counts(bind, "config.bind")),
-            **_counts(table, "config"),
-        )
+        return read_table(cls, data, "config")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,41 +102,3 @@ class Generation:
                 f"repetition_penalty is {self.repetition_penalty}; give a positive number, "
                 "1 for none"
             )
-
-
-# ------------------------------------------------------------------------------ checks
-
-
-def _check_positive(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(
-                f"{type(config).__name__}.{name} is {getattr(config, name)}; it must be positive"
-            )
-
-
-def _table(
-    kind: type[AdapterConfig] | type[BindConfig], data: object, where: str
-) -> dict[str, object]:
-    """A copy of a mapping that has exactly the keys of a dataclass."""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{where} is {data!r}; a table is meant")
-    names = [entry.name for entry in fields(kind)]
-    missing = [name for name in names if name not in data]
-    unknown = [str(name) for name in data if name not in names]
-    if missing or unknown:
-        raise ValueError(
-            f"{where} lacks {', '.join(missing) or 'nothing'} and has unknown "
-            f"{', '.join(unknown) or 'nothing'}; its keys are {', '.join(names)}"
-        )
-    return dict(data)
-
-
-def _counts(table: Mapping[str, object], where: str) -> dict[str, int]:
-    """The values of a table, all of them whole numbers."""
-    counts: dict[str, int] = {}
-    for name, value in table.items():
-        if type(value) is not int:
-            raise ValueError(f"{where}.{name} is {value!r}; a whole number is meant")
-        counts[name] = value
-    return counts

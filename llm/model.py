@@ -21,7 +21,7 @@ from .adapter import check_base, fill, open_adapter
 from .base import Base, Precision, load_base
 from .config import Generation
 from .generation import answers, iter_answer, pieces_of
-from .network import Batch, Network
+from .network import Network
 from .prompt import Piece
 from .tokenizer import encode_pieces
 
@@ -132,17 +132,6 @@ class LanguageModel:
         rows = [self._encode(prompt)]
         seen = self._vectors(rows, None if vector is None else [vector])
         return self._stream(rows, seen, settings)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean cross entropy of the tokens a batch wants learned; see :class:`.Batch`.
-
-        Raises:
-            UsageError: There is no adapter to train.
-        """
-        if self.network is None:
-            raise UsageError("a base without an adapter has nothing to train; add an adapter")
-        loss: Tensor = self.network(batch.tokens, batch.labels, batch.vectors, batch.segments)
-        return loss
 
     # -------------------------------------------------------------------------- inside
 

@@ -183,7 +183,7 @@ def test_losses_and_gradients_are_those_of_the_published_code(
     )
     with torch.no_grad(), network.seeing(batch.vectors):
         compare(f"{phase}/logits", model.base.llama(input_ids=tokens).logits)
-    loss = model.loss(batch)
+    loss = network(batch.tokens, batch.labels, batch.vectors)
     compare(f"{phase}/loss", loss.detach())
     torch.autograd.backward(loss)
     trained = network.trained(phase)
@@ -200,8 +200,8 @@ def test_losses_and_gradients_are_those_of_the_published_code(
         reference = LLM.arrays[name].reshape(-1)
         difference = np.abs(found.reshape(-1).numpy() - reference).max() / np.abs(reference).max()
         hold(f"{LLM.name}: {phase}, gradients", float(difference), 1e-4)
-    nothing = Batch(tokens=tokens, labels=torch.full_like(labels, IGNORED), vectors=batch.vectors)
-    assert float(model.loss(nothing).detach()) == float(LLM.arrays[f"{phase}/loss_no_labels"]) == 0
+    nothing = network(tokens, torch.full_like(labels, IGNORED), batch.vectors)
+    assert float(nothing.detach()) == float(LLM.arrays[f"{phase}/loss_no_labels"]) == 0
 
 
 def _gradient(parameter: torch.nn.Parameter) -> Tensor:
