@@ -283,7 +283,7 @@ def _embed(args: argparse.Namespace) -> None:
     inputs = _inputs(args)
     if not inputs:
         raise UsageError(f"nothing to embed; give one of {', '.join(f'--{m}' for m in Modality)}")
-    if args.mix is None and (args.weight or args.centre is not None or _any_minus(args)):
+    if args.mix is None and (args.weight or args.centre or _any_minus(args)):
         raise UsageError("--weight, --minus and --centre are for mixing inputs; add --mix")
     if any(part.modality == ID for part in inputs):
         raise UsageError("embed opens no index, so it knows no ids; give the medium itself")
@@ -353,7 +353,7 @@ def _ask(args: argparse.Namespace) -> None:
         args.question,
         *inputs,
         cache=_ask_cache(args, ab.default_cache),
-        centre=bool(args.centre),
+        centre=args.centre,
         settings=settings,
         stream=True,
     )
@@ -1010,10 +1010,8 @@ def _add_mixing(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--centre",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="take out of each input the mean of its modality (default: for several inputs whose "
-        "means are known)",
+        action="store_true",
+        help="take out of each input the mean of its modality",
     )
 
 

@@ -215,7 +215,7 @@ class AnyBind:
     def mix(
         self,
         *inputs: Input,
-        centre: bool | None = None,
+        centre: bool = False,
         mixing: str | Mixing = "anybind",
         cache: Cache | None = None,
         **query: Unpack[Query],
@@ -225,8 +225,7 @@ class AnyBind:
         Args:
             inputs: Parts with their weights; beside them, or instead:
             query: Parts by name, their weights, and what is taken away, as :class:`Query` says.
-            centre: Take out of each part the mean of its modality. By default where there are
-                several parts, ``mixing`` does so, and all of their means are known.
+            centre: Take out of each part the mean of its modality.
             mixing: A name of :data:`.mixing.MIXINGS`, or one of your own.
             cache: Pull the mixture toward its nearest images in the index. It is left alone where
                 ``alpha`` is 0 or :meth:`.Cache.applies` says so.
@@ -242,8 +241,6 @@ class AnyBind:
             raise UsageError(f"got nothing to mix or to look for; give one of {', '.join(KINDS)}")
         rule = mixing_of(mixing) if isinstance(mixing, str) else mixing
         rows = self._vectors_of(parts)
-        if centre is None:
-            centre = rule.centre and len(parts) > 1 and self._can_centre(parts)
         if centre:
             rows = self._centred(parts, rows)
         factors = [part.weight for part in parts]
@@ -263,7 +260,7 @@ class AnyBind:
         self,
         *inputs: Input,
         k: int = 10,
-        centre: bool | None = None,
+        centre: bool = False,
         cache: Cache | None = None,
         **query: Unpack[Query],
     ) -> list[Hit]:
@@ -430,10 +427,6 @@ class AnyBind:
         if part.modality == ID:
             return self.index.modality
         return None if part.modality == EMBEDDING else Modality(part.modality)
-
-    def _can_centre(self, parts: Sequence[Input]) -> bool:
-        """Whether the means of all parts are known."""
-        return all(self._modality_of(part) in self.centres for part in parts)
 
     def _centred(self, parts: Sequence[Input], rows: Vectors) -> Vectors:
         """Take the mean of its modality out of each part."""

@@ -32,15 +32,14 @@ class Mixing:
 
     shares: bool  # weights are divided by their sum, so that only their ratio counts
     normalise: bool  # the result has unit length
-    centre: bool  # each vector has its modality's mean taken out, where the means are known
 
 
 MIXINGS: Mapping[str, Mixing] = MappingProxyType(
     {
-        "anybind": Mixing(shares=False, normalise=True, centre=True),
+        "anybind": Mixing(shares=False, normalise=True),
         # OpenGVLab/LLaMA-Adapter, imagebind_LLM: unit vectors, weights w / (Σw + 1e-6), and a
         # result as short as the vectors disagree; what the published adapter was tuned with.
-        "imagebind-llm": Mixing(shares=True, normalise=False, centre=False),
+        "imagebind-llm": Mixing(shares=True, normalise=False),
     }
 )
 

@@ -3,12 +3,14 @@
 Three questions, each to an index of pictures by exact search: a picture less its colour's name plus
 another's (the same thing in the other colour); an empty place plus the sound of an animal (that
 animal there); and a picture with a sound at every ratio (what of the two is found; after figure 13
-of ImageBind-LLM, https://arxiv.org/abs/2309.03905). The scenes asked with are not in the index.
+of ImageBind-LLM, https://arxiv.org/abs/2309.03905). The scenes asked with are not in the index. Of
+the first two, the same queries with centring and without are also compared one by one.
 
     python scripts/evaluate_arithmetic.py --plot docs/images/mixing.png
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -42,10 +44,14 @@ from anybind.world.splits import is_held_out, split_ids
 
 ANIMALS = frozenset(c.name for c in CATEGORIES if c.group == "animals")
 N_FOR_MEANS = 1000  # validation scenes, for means that the weight file does not bring
+PLAIN, CENTRED = ", plain", ", centred"  # ends of the names of rows, by how they are mixed
 SHARES = tuple(i / 10 for i in range(1, 10))  # of the sound in a mixture with a picture
 K = 10
+SURE = 1.96  # standard errors on either side that hold 95 % of a normal distribution
 
 Rows = dict[str, dict[str, float]]  # figures by column, by row
+Hits = dict[str, npt.NDArray[np.bool_]]  # by test, which of the K found pass, (n, K), best first
+Asked = dict[str, Hits]  # by row
 Means = Mapping[str, Centres | None]  # how parts are mixed: as they are, or centred
 
 
@@ -76,13 +82,20 @@ def main() -> None:
     )
 
     pictures = embed(encoder, Modality.IMAGE, first, cache=args.cache)
-    tables = {"colour": colours(encoder, gallery, first, pictures, means, rng)}
+    asked_of = colours(encoder, gallery, first, pictures, means, rng)
+    tables = {"colour": precisions(asked_of)}
     print("\nA picture of a thing - its colour + another colour: the thing in the other colour\n")
     show_table(tables["colour"])
     if hears:
-        tables["place"] = places(encoder, gallery, first, pictures, means, rng, args.cache)
+        in_places = places(encoder, gallery, first, pictures, means, rng, args.cache)
+        tables["place"] = precisions(in_places)
         print("\nAn empty place, or another thing there, + the sound of an animal: it, there\n")
         show_table(tables["place"])
+        asked_of |= in_places
+    tables["paired"] = paired(asked_of)
+    print("\nCentred less plain, the same queries: both right at 1, and a 95 % interval\n")
+    show_table(tables["paired"])
+    if hears:
         sounds = embed(encoder, Modality.AUDIO, second, cache=args.cache)
         tables["ratio"] = ratios(gallery, (first, pictures), (second, sounds), means, rng)
         print("\nA picture with a sound: what the nearest picture holds\n")
@@ -115,21 +128,46 @@ def mixtures(parts: Sequence[Part], means: Centres | None) -> Vectors:
     return np.stack([mix(np.stack(rows), weights) for rows in zip(*vectors, strict=True)])
 
 
-def at_1_and_10(name: str, hits: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Precision at 1 and 10 from hits ``(n, 10)``, best first."""
-    return {f"{name} P@1": float(hits[:, 0].mean()), f"{name} P@10": float(hits.mean())}
-
-
 def found(
     gallery: Gallery, queries: Vectors, tests: Mapping[str, Callable[[int, Scene], bool]]
-) -> dict[str, float]:
-    """Precision of each test, which is asked about a query's number and a scene it found."""
+) -> Hits:
+    """What passes each test, which is asked about a query's number and a scene it found."""
     nearest = gallery.nearest(queries, K)
-    row: dict[str, float] = {}
-    for name, test in tests.items():
-        hits = [[test(i, gallery.scenes[j]) for j in places] for i, places in enumerate(nearest)]
-        row |= at_1_and_10(name, np.array(hits))
-    return row
+    return {
+        name: np.array(
+            [[test(i, gallery.scenes[j]) for j in places] for i, places in enumerate(nearest)]
+        )
+        for name, test in tests.items()
+    }
+
+
+def precisions(asked: Asked) -> Rows:
+    """Precision at 1 and at K of each test."""
+    return {
+        name: {
+            f"{test} P@{n}": float(passed[:, :n].mean())
+            for test, passed in hits.items()
+            for n in (1, K)
+        }
+        for name, hits in asked.items()
+    }
+
+
+def paired(asked: Asked) -> Rows:
+    """How much more queries find centred than plain, row by row and on the average of rows."""
+    differences = {
+        name.removesuffix(PLAIN): asked[name.replace(PLAIN, CENTRED)]["both"][:, 0].astype(float)
+        - hits["both"][:, 0]
+        for name, hits in asked.items()
+        if name.endswith(PLAIN)
+    }
+    differences["on the average"] = np.mean(list(differences.values()), axis=0)
+    rows: Rows = {}
+    for name, values in differences.items():
+        around = SURE * values.std(ddof=1) / math.sqrt(len(values))
+        middle = values.mean()
+        rows[name] = {"difference": middle, "from": middle - around, "to": middle + around}
+    return rows
 
 
 def colours(
@@ -139,7 +177,7 @@ def colours(
     pictures: Vectors,
     means: Means,
     rng: np.random.Generator,
-) -> Rows:
+) -> Asked:
     """Pictures less their colour plus another, in one word each and in a phrase."""
     things = [of.objects[0] for of in scenes]
     wanted = [
@@ -182,7 +220,7 @@ def places(
     means: Means,
     rng: np.random.Generator,
     cache: Path,
-) -> Rows:
+) -> Asked:
     """Empty places, and places with another thing, plus sounds of animals."""
     beyond = SEED_STRIDE // 2  # after the scenes of any other question
     offset = scenes[0].id - split_ids("test", 1)[0] + beyond

@@ -91,7 +91,7 @@ def sizes(vocabulary: int) -> LlamaConfig:
 class Reading(Schedule):
     """The base: a sample is a row of CONTEXT tokens, each of which is seen once."""
 
-    n_samples: int = 32_000
+    n_samples: int = 16_000
     batch: int = 16
     lr_rest: float = 2e-3
 

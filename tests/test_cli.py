@@ -137,17 +137,16 @@ def test_inputs_mix_with_the_weights_they_are_given(shop: Path, picture: Path) -
         anybind.Input("image", picture, weight=0.25),
         anybind.Input("text", "a car", weight=2),
     ]
-    for option, centre in (((), None), (("--centre",), True), (("--no-centre",), False)):
+    for option, centre in (((), False), (("--centre",), True)):
         expected = [hit.id for hit in ab.search(*inputs, centre=centre, k=20)]
         assert ids(shop / "index", *asked, *weights, *option, "-k", "20") == expected
 
 
 def test_items_of_the_index_mix_too(shop: Path) -> None:
     """Item 3 plus item 5 less item 5 is item 3; and less itself alone, it comes last."""
-    plain = ("--no-centre", "-k", "20")
-    both = ids(shop / "index", "--id", "3", "--id", "5", "--minus", "id=5", *plain)
+    both = ids(shop / "index", "--id", "3", "--id", "5", "--minus", "id=5", "-k", "20")
     assert both[0] == 3
-    assert ids(shop / "index", "--minus", "id=3", *plain)[-1] == 3
+    assert ids(shop / "index", "--minus", "id=3", "-k", "20")[-1] == 3
 
 
 def test_embed_mixes_into_one_vector(tmp_path: Path) -> None:
@@ -157,7 +156,7 @@ def test_embed_mixes_into_one_vector(tmp_path: Path) -> None:
     apart = run(*asked[:5], "--json")
     rows = np.array([item["embedding"] for item in json.loads(apart.out)["embeddings"]])
     total = rows[0] + 0.5 * rows[1]
-    made = run(*asked, "--mix", "--no-centre", "--out", out, "--json")
+    made = run(*asked, "--mix", "--out", out, "--json")
     np.testing.assert_allclose(np.load(out), [total / np.linalg.norm(total)], atol=1e-6)
     mixture = json.loads(made.out)["mixture"]
     np.testing.assert_allclose(mixture["vector"], np.load(out)[0], atol=1e-6)

@@ -57,7 +57,7 @@ def test_taking_a_part_away_undoes_adding_it(vectors: Vectors) -> None:
 def test_the_published_mixing_divides_by_the_sum_and_keeps_the_length(vectors: Vectors) -> None:
     """The reference is the published formula: w / (Σw + 1e-6), and no normalisation."""
     rule = mixing_of("imagebind-llm")
-    assert rule.shares and not rule.normalise and not rule.centre
+    assert rule.shares and not rule.normalise
     weights = [1.0, 3.0]
     expected = (1 * vectors[0] + 3 * vectors[1]) / (4 + 1e-6)
     found = mix(vectors[:2], shares(weights), normalise=rule.normalise)

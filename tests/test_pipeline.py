@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import anybind
-from anybind.encoders.modality import Vectors
+from anybind.encoders.modality import Modality, Vectors
 from anybind.errors import IndexFolderError, MediaError, UsageError
 
 N_PICTURES = 24
@@ -137,15 +137,19 @@ def test_arithmetic_equals_plain_numpy(ab: anybind.AnyBind, pictures: Path) -> N
         np.testing.assert_allclose([hit.score for hit in hits], np.sort(-exact)[:5] * -1, atol=1e-3)
 
 
-def test_means_are_taken_out_of_mixtures_by_default(ab: anybind.AnyBind) -> None:
-    """Of several parts whose means are all known; a single part, or a ready vector, stays."""
-    assert ab.mix(text=["a dog", "a cat"]).centred
-    assert ab.mix(id=3, minus={"text": "red"}).centred
-    assert not ab.mix(text="a dog").centred
-    assert not ab.mix(text="a dog", embedding=np.eye(1, 256)[0]).centred
-    assert not ab.mix(text=["a dog", "a cat"], mixing="imagebind-llm").centred
+def test_a_mixture_is_the_plain_sum_unless_asked(ab: anybind.AnyBind) -> None:
+    """And without an index the means are the encoder's."""
+    parts = ab.embed(text=["a dog", "a cat"])
+    found = ab.mix(text=["a dog", "a cat"])
+    np.testing.assert_allclose(found.vector, plain(parts, [1.0, 1.0]), atol=1e-6)
+    assert not found.centred
     alone = anybind.AnyBind(ab.encoder)
-    assert alone.mix(text=["a", "b"]).centred is ("text" in ab.encoder.centres)
+    middle = np.array(ab.encoder.centres[Modality.TEXT])
+    np.testing.assert_allclose(
+        alone.mix(text=["a dog", "a cat"], centre=True).vector,
+        plain(parts, [1.0, 1.0], [middle, middle]),
+        atol=1e-6,
+    )
 
 
 def test_a_list_is_several_parts_of_a_query(ab: anybind.AnyBind) -> None:
