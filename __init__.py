@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .answers import Answer, AnswerStream, Chat
+    from .client import AsyncClient, Client
     from .encoders.encoder import Encoder, load_encoder
     from .encoders.media import Frames, Motion, Waveform
     from .encoders.modality import Modality
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         DownloadError,
         IndexFolderError,
         MediaError,
+        Overloaded,
         UsageError,
         WeightsError,
     )
@@ -35,10 +37,12 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "AnswerStream": "answers",
     "AnyBind": "pipeline",
     "AnyBindError": "errors",
+    "AsyncClient": "client",
     "BuildOptions": "index.pipeline",
     "Cache": "index.cache",
     "Chat": "answers",
     "Citation": "pipeline",
+    "Client": "client",
     "DownloadError": "errors",
     "Encoder": "encoders.encoder",
     "Frames": "encoders.media",
@@ -53,6 +57,7 @@ _WHERE = {  # public name -> module that defines it, imported when the name is f
     "Mixture": "pipeline",
     "Modality": "encoders.modality",
     "Motion": "encoders.media",
+    "Overloaded": "errors",
     "UsageError": "errors",
     "Waveform": "encoders.media",
     "WeightsError": "errors",
@@ -70,10 +75,12 @@ __all__ = [
     "AnswerStream",
     "AnyBind",
     "AnyBindError",
+    "AsyncClient",
     "BuildOptions",
     "Cache",
     "Chat",
     "Citation",
+    "Client",
     "DownloadError",
     "Encoder",
     "Frames",
@@ -88,6 +95,7 @@ __all__ = [
     "Mixture",
     "Modality",
     "Motion",
+    "Overloaded",
     "UsageError",
     "Waveform",
     "WeightsError",

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from .encoders.media import label
+from .encoders.modality import Vectors
 from .files import write_atomically
 from .index.cache import Cache
 from .llm.chat import Seen, n_forgotten, prompt_of
 from .llm.config import Generation
 from .llm.presets import Task
-from .llm.prompt import Turn
+from .llm.prompt import Piece, Turn
 
 if TYPE_CHECKING:
     from .llm.model import LanguageModel
@@ -94,6 +95,17 @@ class ChatTurn:
     seen: Seen  # as the language model reads it
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A question as the language model reads it."""
+
+    pieces: list[Piece]
+    vectors: Vectors | None  # (pieces, dim); None: nothing to see
+    settings: Generation
+    begun: Answer  # without its text
+    done: Callable[[Answer], None]  # to be called with the whole answer
+
+
 class Chat:
     """A conversation. See :meth:`.pipeline.AnyBind.chat`; each thread needs its own.
 
@@ -158,29 +170,70 @@ class Chat:
         are left out, the oldest first, and counted in ``Answer.forgotten``. A stream that is not
         read to its end leaves the conversation as it was.
         """
+        asked = self.prepare(
+            question, *inputs, cache=cache, centre=centre, settings=settings, **query
+        )
+        if stream:
+            pieces = self.model.stream(asked.pieces, asked.vectors, asked.settings)
+            return AnswerStream(pieces, asked.begun, asked.done)
+        vectors = None if asked.vectors is None else [asked.vectors]
+        (text,) = self.model.generate([asked.pieces], vectors, asked.settings)
+        answer = replace(asked.begun, text=text)
+        asked.done(answer)
+        return answer
+
+    def prepare(
+        self,
+        question: str,
+        *inputs: "Input",
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        settings: Generation | None = None,
+        **query: Unpack["Query"],
+    ) -> Prepared:
+        """A question ready to be answered, by :meth:`ask` or by who draws many answers at once."""
         settings = settings or Generation()
         turn = Turn(question=question.strip())
         Seen(turn=turn)  # refuses an empty question before anything is encoded
         parts, mixture = self._ab.view(*inputs, cache=cache, centre=centre, **query)
-        vector = self._turns[-1].seen.vector if self._turns else None
-        if mixture is not None:
-            vector = mixture.vector
+        vector = self._in_view(mixture)
         turns = [*(past.seen for past in self._turns), Seen(turn=turn, vector=vector)]
-        model = self.model
-        forgotten = n_forgotten(model, turns, settings)
+        forgotten = n_forgotten(self.model, turns, settings)
         pieces, vectors = prompt_of(turns[forgotten:])
-        begun = Answer(text="", query=mixture, forgotten=forgotten)
 
         def done(answer: Answer) -> None:
             seen = Seen(turn=replace(turn, answer=answer.text), vector=vector)
             self._turns.append(ChatTurn(inputs=parts, answer=answer, seen=seen))
 
-        if stream:
-            return AnswerStream(model.stream(pieces, vectors, settings), begun, done)
-        (text,) = model.generate([pieces], None if vectors is None else [vectors], settings)
-        answer = replace(begun, text=text)
-        done(answer)
-        return answer
+        return Prepared(
+            pieces=pieces,
+            vectors=vectors,
+            settings=settings,
+            begun=Answer(text="", query=mixture, forgotten=forgotten),
+            done=done,
+        )
+
+    def remember(
+        self,
+        question: str,
+        answer: str,
+        *inputs: "Input",
+        cache: CacheChoice = "default",
+        centre: bool = False,
+        **query: Unpack["Query"],
+    ) -> None:
+        """Take a turn of an earlier conversation into this one; arguments as :meth:`ask`."""
+        parts, mixture = self._ab.view(*inputs, cache=cache, centre=centre, **query)
+        turn = Turn(question=question.strip(), answer=answer)
+        seen = Seen(turn=turn, vector=self._in_view(mixture))
+        said = Answer(text=answer, query=mixture)
+        self._turns.append(ChatTurn(inputs=parts, answer=said, seen=seen))
+
+    def _in_view(self, mixture: "Mixture | None") -> Vectors | None:
+        """What a new turn sees: what is shown with it, or what was shown last."""
+        if mixture is not None:
+            return mixture.vector
+        return self._turns[-1].seen.vector if self._turns else None
 
     def reset(self) -> None:
         """Begin anew: nothing asked, nothing shown."""

@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .encoders.modality import Modality, Tower, Vectors
 from .errors import AnyBindError, UsageError
+from .parts import ID, Given, Weight, parse_weight, signed_weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .pipeline import AnyBind, Citation, Hit, Input, Media, Mixture
 
 Command = Callable[[argparse.Namespace], None]
-ID = "id"  # beside the modalities: an item of the index
+LANGUAGE_MODEL_OPTIONS = ("language_model", "base", "adapter", "expect_base", "force")
 WORLD = "world"  # of info --plot-with: not a folder
 WORLD_SCENES = 512  # rendered for it
 WORLD_CHUNK = 32  # scenes in memory
@@ -151,6 +152,20 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     _add_mixing(parser)
     add("-k", type=_positive, default=10, metavar="K", help="how many neighbours (default 10)")
     _add_cache(parser, alpha="0: leave it alone")
+    add(
+        "--filter",
+        type=_json,
+        metavar="JSON",
+        help='only items of which this is true: \'{"width": {"gt": 512}, "caption": {"contains": '
+        '"train"}}\'; eq, in, gt, lt and contains',
+    )
+    add(
+        "--dedup",
+        type=float,
+        metavar="COSINE",
+        help="drop items this similar to a better one, and go on to the next (try 0.94)",
+    )
+    add("--offset", type=_count, default=0, metavar="N", help="skip the N best (default 0)")
     add("--sheet", type=Path, metavar="OUT.png", help="draw the results: png, jpg or webp")
     _add_encoder(parser, default=None)
     _add_common(parser)
@@ -158,17 +173,27 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(args: argparse.Namespace) -> None:
+    from .index.filters import Filter
 
     inputs = _inputs(args)
     if not inputs:
         flags = ", ".join(f"--{m}" for m in Modality)
         raise UsageError(f"nothing to search with; give one or more of {flags}, --id")
+    chosen = None if args.filter is None else Filter.parse(args.filter)
     ab = _load(args)
     started = time.perf_counter()
     query = ab.mix(*inputs, centre=args.centre, cache=_search_cache(args))
-    hits = ab.search(embedding=query.vector, k=args.k)
+    hits = ab.search(
+        embedding=query.vector,
+        k=args.k,
+        filter=chosen,
+        dedup=args.dedup,
+        offset=args.offset,
+    )
     took = 1000 * (time.perf_counter() - started)
-    if args.sheet is not None:
+    if not hits:
+        print("found nothing: no item passes the filter, or none is left", file=sys.stderr)
+    elif args.sheet is not None:
         _save_sheet(ab, inputs, hits, [f"{hit.score:.3f}" for hit in hits], args.sheet)
     if args.json:
         results = [vars(hit) for hit in hits]
@@ -179,7 +204,7 @@ def _search(args: argparse.Namespace) -> None:
         for h in hits
     ]
     _print_table(("score", "id", "caption", "source"), rows, right=2)
-    if args.sheet is not None:
+    if args.sheet is not None and hits:
         print(f"contact sheet: {args.sheet}", file=sys.stderr)
 
 
@@ -433,22 +458,11 @@ def _chat(args: argparse.Namespace) -> None:
 def _add_answering(parser: argparse.ArgumentParser) -> None:
     """The language model, what it is shown, and how it answers."""
     from .llm.config import Generation
-    from .llm.presets import PRESETS
 
     add, drawn = parser.add_argument, Generation()
     _add_cache(parser, alpha="the language model's own, 0.5")
     add("--no-cache", action="store_true", help="do not pull the query toward images")
-    add(
-        "--lm",
-        dest="language_model",
-        default="llama-mini",
-        choices=list(PRESETS),
-        help="default: llama-mini",
-    )
-    add("--base", type=Path, metavar="DIR", help="a base language model of your own")
-    add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
-    add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
-    add("--force", action="store_true", help="take a base that the adapter was not made for")
+    _add_language_model(parser)
     add("--max-tokens", type=_positive, default=drawn.max_tokens, metavar="N", help="of an answer")
     add(
         "--temperature",
@@ -463,9 +477,26 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
     _add_encoder(parser, default=None)
 
 
+def _add_language_model(parser: argparse.ArgumentParser) -> None:
+    from .llm.presets import PRESETS
+
+    add = parser.add_argument
+    add(
+        "--lm",
+        dest="language_model",
+        default="llama-mini",
+        choices=list(PRESETS),
+        help="default: llama-mini",
+    )
+    add("--base", type=Path, metavar="DIR", help="a base language model of your own")
+    add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
+    add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
+    add("--force", action="store_true", help="take a base that the adapter was not made for")
+
+
 def _load_answering(args: argparse.Namespace) -> "AnyBind":
     """Index, encoder and language model of the options of :func:`_add_answering`."""
-    return _load(args, "language_model", "base", "adapter", "expect_base", "force")
+    return _load(args, *LANGUAGE_MODEL_OPTIONS)
 
 
 def _generation(args: argparse.Namespace) -> "Generation":
@@ -478,6 +509,50 @@ def _generation(args: argparse.Namespace) -> "Generation":
         repetition_penalty=args.repetition_penalty,
         seed=args.seed,
     )
+
+
+# ---------------------------------------------------------------------------------------- serve
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    from .server.flags import add_flags
+
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="DIR|NAME=DIR",
+        help="index folders; the first one answers where a request names none",
+    )
+    _add_language_model(parser)
+    _add_encoder(parser, default=None)
+    add_flags(parser)
+    parser.set_defaults(command=_serve, json=False, verbose=False)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from .server.flags import settings_of
+    from .server.serve import folders_of, run
+
+    run(folders_of(args.folders), _options(args, *LANGUAGE_MODEL_OPTIONS), settings_of(args))
+
+
+def _add_serve_key(parser: argparse.ArgumentParser) -> None:
+    sub = parser.add_subparsers(required=True, metavar="COMMAND")
+    text = "Make a key, print it once, and keep its hash in a file."
+    new = sub.add_parser(
+        "new", help=text, description=text, epilog="try: anybind serve-key new --file keys.txt"
+    )
+    add = new.add_argument
+    add("--file", type=Path, required=True, help="of keys; made if it is not there")
+    add("--name", default="me", help="whose key it is (default me)")
+    add("--admin", action="store_true", help="it may also reload the server's indices")
+    new.set_defaults(command=_serve_key_new, json=False, verbose=False)
+
+
+def _serve_key_new(args: argparse.Namespace) -> None:
+    from .server.keys import Role, new_key
+
+    print(new_key(args.file, args.name, Role.ADMIN if args.admin else Role.USER))
 
 
 # ------------------------------------------------------------------------------- info and verify
@@ -845,7 +920,22 @@ def _world_export(args: argparse.Namespace) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with its mistake on one line, after the command's name."""
+    """argparse with its mistake on one line, after the command's name.
+
+    What ``late`` adds, it adds before the first use: it may take long to import.
+    """
+
+    late: Callable[["_Parser"], None] | None = None
+
+    def parse_known_args(  # type: ignore[override]  # of the many overloads, what is called
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self.late is not None:
+            late, self.late = self.late, None
+            late(self)
+        found, rest = super().parse_known_args(args, namespace)
+        assert found is not None  # so its type says
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -888,6 +978,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(
         command("weights", "Fetch and convert weights.", "anybind weights fetch imagebind_huge")
     )
+    late = sub.add_parser(
+        "serve",
+        help=(text := "Answer over HTTP, with a page to try it."),
+        description=text,
+        epilog="try: anybind serve indices/demo",
+    )
+    late.late = _add_serve
+    _add_serve_key(
+        command("serve-key", "Keys for a server.", "anybind serve-key new --file keys.txt")
+    )
     _add_train(
         command("train", "Teach a language model to see, by an adapter around it.", _TRAIN_TRY)
     )
@@ -929,8 +1029,13 @@ def _load(args: argparse.Namespace, *more: str) -> "AnyBind":
     """
     from . import pipeline
 
+    return pipeline.load(args.folder, **_options(args, *more))
+
+
+def _options(args: argparse.Namespace, *more: str) -> dict[str, Any]:
+    """The options of :func:`_add_encoder`, and further ones, by their names."""
     names = ("encoder", "weights", "device", "precision", "depth_scale", *more)
-    return pipeline.load(args.folder, **{name: getattr(args, name) for name in names})
+    return {name: getattr(args, name) for name in names}
 
 
 def _load_encoder(args: argparse.Namespace) -> "Encoder":
@@ -969,24 +1074,8 @@ class _AppendInput(argparse.Action):
             kind, value = cast("tuple[str, object]", values)
         else:
             kind, value = self.dest, values
-        given = _Given(kind=str(kind), value=value, minus=self.dest == "minus")
+        given = Given(kind=str(kind), value=value, minus=self.dest == "minus")
         namespace.inputs = [*namespace.inputs, given]
-
-
-class _Given(NamedTuple):
-    """What one media option, or one --minus, was given."""
-
-    kind: str  # a modality, or "id"
-    value: object
-    minus: bool
-
-
-class _Weight(NamedTuple):
-    """What one --weight was given."""
-
-    kind: str
-    position: int | None  # which input of the kind, from 0; None: all of them
-    weight: float
 
 
 def _add_mixing(parser: argparse.ArgumentParser) -> None:
@@ -1081,29 +1170,15 @@ def _inputs(args: argparse.Namespace) -> list["Input"]:
     """The inputs of a mixture, in the order given, with their signed weights."""
     from .pipeline import Input
 
-    given: list[_Given] = args.inputs
-    weights = [1.0] * len(given)
-    asked: list[_Weight] = args.weight
-    for kind, position, weight in sorted(asked, key=lambda w: w.position is not None):
-        places = [i for i, item in enumerate(given) if item.kind == kind]
-        if not places:
-            kinds = ", ".join(dict.fromkeys(item.kind for item in given)) or "nothing"
-            raise UsageError(f"--weight {kind}={weight:g}: there is no {kind}, but {kinds}")
-        if position is not None and position >= len(places):
-            raise UsageError(
-                f"--weight {kind}:{position}={weight:g}: positions of {kind} run from 0 to "
-                f"{len(places) - 1}"
-            )
-        for place in places if position is None else [places[position]]:
-            weights[place] = weight
+    given: list[Given] = args.inputs
     return [
-        Input(item.kind, item.value, weight=-weight if item.minus else weight)
-        for item, weight in zip(given, weights, strict=True)
+        Input(part.kind, part.value, weight=weight)
+        for part, weight in zip(given, signed_weights(given, args.weight), strict=True)
     ]
 
 
 def _any_minus(args: argparse.Namespace) -> bool:
-    given: list[_Given] = args.inputs
+    given: list[Given] = args.inputs
     return any(item.minus for item in given)
 
 
@@ -1119,18 +1194,11 @@ def _minus(text: str) -> tuple[str, object]:
     return kind, int(value)
 
 
-def _weight(text: str) -> _Weight:
-    name, _, number = text.partition("=")
-    kind, colon, position = name.partition(":")
+def _weight(text: str) -> Weight:
     try:
-        weight = float(number)
-    except ValueError:
-        weight = math.nan
-    if kind not in (*Modality, ID) or not math.isfinite(weight):
-        raise argparse.ArgumentTypeError(f"{text!r}: write it as audio=0.6 or text:0=0.6")
-    if colon and not position.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}: a position is a whole number, from 0")
-    return _Weight(kind=kind, position=int(position) if colon else None, weight=weight)
+        return parse_weight(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:
@@ -1138,6 +1206,21 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no JSON; write it as {{"width": {{"gt": 512}}}}'
+        ) from None
 
 
 def _positive_number(text: str) -> float:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from .encoders.modality import Modality
 from .errors import AnyBindError, MediaError, UsageError
-from .pipeline import ID, Input
+from .parts import ID
+from .pipeline import Input
 
 if TYPE_CHECKING:
     from .answers import CacheChoice, Chat

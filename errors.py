@@ -28,5 +28,13 @@ class IndexFolderError(AnyBindError):
     """An index folder is missing, unfinished, damaged, or made by another encoder."""
 
 
+class Overloaded(AnyBindError):
+    """There is more to do than can wait; nothing was begun, and it may be asked again."""
+
+    def __init__(self, message: str, *, retry_after: float = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds to wait first
+
+
 class WriteError(AnyBindError):
     """A file cannot be written: a full disk, no permission. What was complete is kept."""

@@ -23,7 +23,9 @@ from .encoders.encoder import PRESETS, Encoder, load_encoder
 from .encoders.maps import MILLIMETRES
 from .encoders.modality import Modality, Vectors
 from .errors import IndexFolderError, UsageError
-from .index.cache import Cache
+from .index.cache import Cache, enhance_each
+from .index.dedup import check_threshold
+from .index.filters import Filter
 from .index.mixing import (
     MIXINGS,
     Centres,
@@ -34,16 +36,15 @@ from .index.mixing import (
     unit_rows,
     weighted_sum,
 )
+from .index.neighbours import Neighbours
 from .index.search import Index
 from .index.shards import Row
 from .llm.config import Generation
 from .llm.presets import LanguageModels, Preset, Task, preset_of
+from .parts import EMBEDDING, ID, KINDS
 
 logger = logging.getLogger(__name__)
 
-ID = "id"  # an input that is an item of the index
-EMBEDDING = "embedding"  # an input that is a vector already
-KINDS: tuple[str, ...] = (*Modality, ID, EMBEDDING)
 LANGUAGE_MODEL = "llama-mini"  # where none is named
 
 
@@ -87,6 +88,13 @@ class Input:
             raise UsageError(f"the weight of {self.modality} is {self.weight}; give a number")
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A medium that was embedded before: the value of an :class:`Input` of its modality."""
+
+    vector: Vectors  # (dim,), of any length but zero
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mixture:
     """What several inputs became."""
@@ -96,6 +104,25 @@ class Mixture:
     weights: tuple[float, ...]  # of the inputs, as they entered the sum
     centred: bool  # whether the modalities' means were taken out
     citations: tuple["Citation", ...] = ()  # images the cache blended in, best first
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """One ready vector to search with, and which of its neighbours to return."""
+
+    vector: Vectors  # (dim,), of any length but zero
+    k: int = 10  # how many
+    offset: int = 0  # how many better ones to skip; beyond the last item there are none
+    filter: Filter | None = None  # which items count
+    dedup: float | None = None  # cosine from which an item is a copy of a better one, 0 to 1
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"asked for {self.k} neighbours; ask for at least 1")
+        if self.offset < 0:
+            raise UsageError(f"the offset is {self.offset}; results are counted from 0")
+        if self.dedup is not None:
+            check_threshold(self.dedup)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +215,7 @@ class AnyBind:
             UsageError: Not exactly one modality, one that the encoder lacks, or an empty text.
             MediaError: An item cannot be read.
         """
-        modality, value = _only(media)
+        modality, value = only_medium(media)
         items: Sequence[object] = value if isinstance(value, list | tuple) else [value]
         if modality is Modality.TEXT:
             _check_texts(items)
@@ -236,11 +263,11 @@ class AnyBind:
                 or the cache has no index of images, or one smaller than its ``k``.
             MediaError: A part cannot be read.
         """
-        parts = _inputs(inputs, query)
+        parts = inputs_of(inputs, query)
         if not parts:
             raise UsageError(f"got nothing to mix or to look for; give one of {', '.join(KINDS)}")
         rule = mixing_of(mixing) if isinstance(mixing, str) else mixing
-        rows = self._vectors_of(parts)
+        rows = self.vectors_of(parts)
         if centre:
             rows = self._centred(parts, rows)
         factors = [part.weight for part in parts]
@@ -252,9 +279,9 @@ class AnyBind:
             weights=tuple(shares(factors).tolist() if rule.shares else factors),
             centred=centre,
         )
-        if cache is None or cache.alpha == 0 or not cache.applies(map(self._modality_of, parts)):
+        if cache is None or not self.is_pulled(parts, cache):
             return mixture
-        return self._enhanced(mixture, cache)
+        return self.enhance([mixture], [cache])[0]
 
     def search(
         self,
@@ -262,6 +289,9 @@ class AnyBind:
         k: int = 10,
         centre: bool = False,
         cache: Cache | None = None,
+        filter: Filter | Mapping[str, object] | None = None,
+        dedup: float | None = None,
+        offset: int = 0,
         **query: Unpack[Query],
     ) -> list[Hit]:
         """Find the items of the index nearest to one query, mixed of any number of parts.
@@ -269,19 +299,74 @@ class AnyBind:
         Args:
             inputs: As all other arguments, the query as :meth:`mix` takes it.
             k: Neighbours to return, at most the size of the index.
+            filter: Which items count, as :meth:`.Filter.parse` reads it:
+                ``{"width": {"gt": 512}}``.
+            dedup: Drop items of this cosine or more to a better one, 0 to 1; those that follow
+                take their places.
+            offset: Skip as many of the best; then ``k`` may reach beyond the last item.
 
         Returns:
-            ``k`` hits, best first.
+            ``k`` hits, best first; fewer where fewer pass the filter, are no copies, or are left
+            behind the offset.
 
         Raises:
-            UsageError: As :meth:`mix`; ``k`` is outside the index, or no index is open.
+            UsageError: As :meth:`mix`; ``k`` is outside the index, the filter or another argument
+                is not as it should be, or no index is open.
             MediaError: A part of the query cannot be read.
         """
-        index = self.index
+        _ = self.index  # before anything is encoded
+        if filter is not None and not isinstance(filter, Filter):
+            filter = Filter.parse(filter)
         mixture = self.mix(*inputs, centre=centre, cache=cache, **query)
-        found = index.search(unit_rows(mixture.vector[None]).astype(np.float32), k)
-        rows = index.rows(found.ids[0])
-        return [_hit(row, score) for score, row in zip(found.scores[0], rows, strict=True)]
+        asked = Asked(vector=mixture.vector, k=k, offset=offset, filter=filter, dedup=dedup)
+        return self.neighbours([asked])[0]
+
+    def neighbours(self, asked: Sequence[Asked]) -> list[list[Hit]]:
+        """Search with several ready vectors at once, each by its own settings.
+
+        Those of one filter, and without ``dedup``, are searched together.
+
+        Args:
+            asked: At least one, of vectors ``(dim,)``.
+
+        Returns:
+            The hits of each, best first, as :meth:`search` returns them.
+
+        Raises:
+            UsageError: A vector is no ``(dim,)`` or has no direction, ``k`` is outside the index,
+                or no index is open.
+        """
+        index = self.index
+        vectors = [_vector(each.vector, index.dim) for each in asked]
+        queries = unit_rows(np.stack(vectors)).astype(np.float32)
+        found: dict[int, Neighbours] = {}  # by the place of the query, one row each
+        together: dict[Filter | None, list[int]] = {}
+        for i, each in enumerate(asked):
+            if each.dedup is None:
+                together.setdefault(each.filter, []).append(i)
+            else:
+                found[i] = index.search_distinct(
+                    queries[i : i + 1], self._reach(each), threshold=each.dedup, filter=each.filter
+                )
+        for filter, places in together.items():
+            k = max(self._reach(asked[i]) for i in places)
+            all_found = index.search(queries[places], k, filter=filter)
+            for row, i in enumerate(places):
+                found[i] = Neighbours(
+                    scores=all_found.scores[row : row + 1], ids=all_found.ids[row : row + 1]
+                )
+        pages = [slice(each.offset, each.offset + each.k) for each in asked]
+        ids = [found[i].ids[0, page] for i, page in enumerate(pages)]
+        rows = iter(index.rows(np.concatenate(ids)))
+        return [
+            [_hit(next(rows), score) for score in found[i].scores[0, page]]
+            for i, page in enumerate(pages)
+        ]
+
+    def _reach(self, asked: Asked) -> int:
+        """How many neighbours to look for; a page behind an offset may be short or empty."""
+        n = asked.offset + asked.k
+        return min(n, len(self.index)) if asked.offset else n
 
     def view(
         self,
@@ -302,7 +387,7 @@ class AnyBind:
             UsageError: As :meth:`mix`.
             MediaError: A part cannot be read.
         """
-        parts = tuple(_inputs(inputs, query))
+        parts = tuple(inputs_of(inputs, query))
         if not parts:
             return parts, None
         normalize = self.language_models.preset.normalize_mixtures
@@ -393,26 +478,59 @@ class AnyBind:
         """Begin a conversation, whose turns may each show media of their own."""
         return Chat(self)
 
-    def _enhanced(self, mixture: Mixture, cache: Cache) -> Mixture:
-        """A mixture pulled toward its nearest images."""
+    def is_pulled(self, parts: Sequence[Input], cache: Cache) -> bool:
+        """Whether a cache changes what is mixed of these parts."""
+        return cache.alpha > 0 and cache.applies(map(self._modality_of, parts))
+
+    def enhance(self, mixtures: Sequence[Mixture], caches: Sequence[Cache]) -> list[Mixture]:
+        """Pull mixtures toward their nearest images, each by its own settings, all at once.
+
+        Whether a cache applies to what was mixed is not asked here; see :meth:`is_pulled`.
+
+        Raises:
+            UsageError: As :meth:`.Cache.enhance`, or no index is open.
+        """
         if self._index is None:
             raise UsageError(
                 "the cache draws on an index of images, and none is open; open one with "
                 "anybind.load('indices/demo'), or go without: cache=None"
             )
-        found = cache.enhance(mixture.vector[None], self._index)
-        rows = self._index.rows(found.ids[0])
-        citations = tuple(
-            Citation(weight=float(weight), **vars(_hit(row, score)))
-            for row, weight, score in zip(rows, found.weights[0], found.scores[0], strict=True)
-        )
-        return replace(mixture, vector=found.vectors[0], citations=citations)
+        queries = np.stack([mixture.vector for mixture in mixtures])
+        found = enhance_each(queries, self._index, caches)
+        used = [ids[: cache.k] for ids, cache in zip(found.ids, caches, strict=True)]
+        rows = iter(self._index.rows(np.concatenate(used)))
+        return [
+            replace(
+                mixture,
+                vector=found.vectors[i],
+                citations=tuple(
+                    Citation(weight=float(weight), **vars(_hit(next(rows), score)))
+                    for weight, score in zip(
+                        found.weights[i, : cache.k], found.scores[i, : cache.k], strict=True
+                    )
+                ),
+            )
+            for i, (mixture, cache) in enumerate(zip(mixtures, caches, strict=True))
+        ]
 
-    def _vectors_of(self, parts: Sequence[Input]) -> Vectors:
-        """The unit vectors of parts, ``(n, dim)``; those of one modality are encoded together."""
+    def vectors_of(self, parts: Sequence[Input]) -> Vectors:
+        """The vectors of parts, ``(n, dim)``; those of one modality are encoded together.
+
+        Media have unit length; ready vectors and items of the index are as they are.
+
+        Raises:
+            UsageError: A part has no direction, or is no item of the index.
+            MediaError: A part cannot be read.
+        """
         rows = np.empty((len(parts), self.encoder.dim), np.float32)
-        for kind in dict.fromkeys(part.modality for part in parts):
-            places = [i for i, part in enumerate(parts) if part.modality == kind]
+        rest: list[int] = []
+        for i, part in enumerate(parts):
+            if isinstance(part.value, Encoded):
+                rows[i] = _vector(part.value.vector, self.encoder.dim)
+            else:
+                rest.append(i)
+        for kind in dict.fromkeys(parts[i].modality for i in rest):
+            places = [i for i in rest if parts[i].modality == kind]
             values = [parts[i].value for i in places]
             if kind == ID:
                 rows[places] = self.index.vectors([_whole(value) for value in values])
@@ -510,7 +628,7 @@ def load(
     return AnyBind(encoder, index, language_models)
 
 
-def _only(media: Media) -> tuple[Modality, object]:
+def only_medium(media: Media) -> tuple[Modality, object]:
     """The one modality that was given, with its value."""
     _check_names(media)
     given = {name: value for name, value in media.items() if value is not None}
@@ -553,7 +671,7 @@ def _hit(row: Row, score: float) -> Hit:
     )
 
 
-def _inputs(inputs: Sequence[Input], query: Query) -> list[Input]:
+def inputs_of(inputs: Sequence[Input], query: Query) -> list[Input]:
     """All parts with their weights, those given by name last."""
     own = ("embedding", "weights", "minus")
     weights, minus = query.get("weights") or {}, query.get("minus") or {}

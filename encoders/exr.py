@@ -105,7 +105,10 @@ def _layout(content: bytes, name: str) -> Layout:
 def _text(content: bytes, start: int) -> tuple[str, int]:
     """A word that ends with a zero, and where the next begins."""
     end = content.index(b"\0", start, start + 256)
-    return content[start:end].decode("latin-1"), end + 1
+    word = content[start:end].decode("latin-1")
+    if not word.isprintable():  # it would break the line of a message
+        raise ValueError("a name in it is none")
+    return word, end + 1
 
 
 def _channels(attribute: bytes, name: str) -> dict[str, str]:

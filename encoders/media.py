@@ -30,6 +30,7 @@ Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
 MAX_NUMBER_BYTES = 8  # of a double
+MAX_ARRAY_HEAD = 65_536  # bytes in front of the numbers of an npy
 MAX_FILE_BYTES = 4 * 2**30  # read from a file object that cannot seek
 # What FFmpeg may take an item for: no playlists and scripts, which would open other files.
 CONTAINERS = (
@@ -223,14 +224,15 @@ def load_array(file: BinaryIO, name: str, *, member: str, max_numbers: int) -> A
         if magic[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(file) as archive:
                 names = archive.namelist()
-                if any(n.endswith(".npy") for n in names):
-                    with archive.open(_choose(names, member, name)) as inner:
+                chosen = _choose(names, member, name)
+                parts = archive.infolist() if chosen is None else [archive.getinfo(chosen)]
+                n_bytes = sum(part.file_size for part in parts)  # no more is unpacked of a part
+                head = 0 if chosen is None else MAX_ARRAY_HEAD
+                if n_bytes > MAX_NUMBER_BYTES * max_numbers + head:
+                    raise MediaError(f"{name} unpacks to {n_bytes:,} bytes; save a smaller array")
+                if chosen is not None:
+                    with archive.open(chosen) as inner:
                         return _read_npy(cast(BinaryIO, inner), name, max_numbers)
-                n_bytes = sum(part.file_size for part in archive.infolist())
-                if n_bytes > MAX_NUMBER_BYTES * max_numbers:  # packed, unlike torch's own files
-                    raise MediaError(
-                        f"{name} unpacks to {n_bytes:,} bytes; save one smaller tensor"
-                    )
             file.seek(0)
         elif magic[:1] != b"\x80":  # how the pickles of older torch files begin
             raise MediaError(f"{name} is not an array file; give .npy, .npz or .pt")
@@ -241,9 +243,12 @@ def load_array(file: BinaryIO, name: str, *, member: str, max_numbers: int) -> A
         raise MediaError(f"{name} is not a readable array file: {one_line(error)}") from None
 
 
-def _choose(names: list[str], member: str, name: str) -> str:
-    """The member of an ``npz`` to read: the only one, or the one called ``member``."""
+def _choose(names: list[str], member: str, name: str) -> str | None:
+    """The member of an ``npz`` to read: the only one, or the one called ``member``; None if the
+    archive is torch's."""
     arrays = [n for n in names if n.endswith(".npy")]
+    if not arrays:
+        return None
     if len(arrays) == 1:
         return arrays[0]
     if f"{member}.npy" in arrays:

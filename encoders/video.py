@@ -81,6 +81,8 @@ def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
     if not container.streams.video:
         raise MediaError(f"{name} has no picture")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise MediaError(f"{name} has a picture in a code that FFmpeg does not know")
     _check_size(stream.width, stream.height, name)
     stream.codec_context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     stream.thread_type = "AUTO"

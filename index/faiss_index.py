@@ -4,6 +4,9 @@ Every index ranks by inner product, and the id of a vector is its row number. Pa
 travel with the call and never change the index, which many threads share.
 """
 
+import math
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -48,14 +51,56 @@ def set_nprobe(index: faiss.Index, nprobe: int) -> None:
         lists.nprobe = nprobe
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """Some of the vectors of an index, for searches among those alone."""
+
+    ids: Ids  # (m,), ascending
+    n: int  # vectors in the index
+
+    def widened(self, effort: int) -> int:
+        """How far to search for as many of the selected vectors as ``effort`` leads to of all."""
+        return math.ceil(effort * self.n / max(1, len(self.ids)))
+
+    @cached_property
+    def selector(self) -> faiss.IDSelector:
+        """The same for FAISS, a bit a vector: which of them is asked for every code it visits."""
+        chosen = np.zeros(self.n, bool)
+        chosen[self.ids] = True
+        bits = np.packbits(chosen, bitorder="little")  # which the selector holds on to
+        return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]  # wrong stubs
+
+
 def search(
-    index: faiss.Index, queries: Vectors, k: int, *, nprobe: int | None = None
+    index: faiss.Index,
+    queries: Vectors,
+    k: int,
+    *,
+    nprobe: int | None = None,
+    among: Selection | None = None,
 ) -> tuple[Vectors, Ids]:
-    """Search with the parameters of this call alone; ``nprobe`` is for inverted files."""
-    params = None
+    """Search with the parameters of this call alone.
+
+    Args:
+        index: What :func:`load` opened.
+        queries: ``(n, dim)``.
+        k: Neighbours a query; where fewer are found, the last ids are -1.
+        nprobe: Lists to visit, of an inverted file.
+        among: Pass over all other vectors. A graph is searched so much farther that as many of
+            these are compared as without it of all; of an inverted file ``nprobe`` says how far.
+    """
+    selector = None if among is None else among.selector  # FAISS does not hold on to it
+    params: faiss.SearchParameters | None = None
     if nprobe is not None:
-        params = faiss.IVFSearchParameters()
-        params.nprobe = nprobe
+        params = of_lists = faiss.SearchParametersIVF()
+        of_lists.nprobe = nprobe
+    elif among is not None and isinstance(index, faiss.IndexHNSW):
+        params = of_graph = faiss.SearchParametersHNSW()  # type: ignore[attr-defined]
+        of_graph.efSearch = min(among.widened(index.hnsw.efSearch), index.ntotal)
+    elif among is not None:
+        params = faiss.SearchParameters()
+    if params is not None:
+        params.sel = selector
     return index.search(np.ascontiguousarray(queries, np.float32), k, params=params)
 
 

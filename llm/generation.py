@@ -1,28 +1,21 @@
-"""Answers, drawn token by token with transformers' ``generate``.
+"""How the next token of an answer is drawn, and how tokens become text.
 
 Sampling adds Gumbel noise to the logits and takes the largest, which draws from their softmax
 (https://arxiv.org/abs/1411.1725, sec. 2.1). The noise comes from a generator of each row's own, so
 a seed gives the same answer whatever else is in the batch or goes on in other threads.
 """
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from transformers import (
-    LlamaForCausalLM,
     LogitsProcessor,
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
-    StoppingCriteria,
-    StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.generation.streamers import BaseStreamer
 
 from .config import Generation
 
@@ -33,13 +26,8 @@ UNFINISHED = "\ufffd"  # what decoding gives for a character of which bytes are 
 class _Noise(LogitsProcessor):
     """Adds Gumbel noise, row by row from generators of their own."""
 
-    def __init__(self, seeds: Sequence[int | None], device: torch.device) -> None:
-        self._generators = [torch.Generator(device) for _ in seeds]
-        for generator, seed in zip(self._generators, seeds, strict=True):
-            if seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(seed % SEEDS)
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._generators = generators
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """``(B, vocabulary)`` logits to the same with noise; excluded tokens stay excluded."""
@@ -50,15 +38,22 @@ class _Noise(LogitsProcessor):
         return scores - noise.log()  # minus the log of an exponential is Gumbel
 
 
-def processors(
-    settings: Generation, seeds: Sequence[int | None], device: torch.device
-) -> LogitsProcessorList:
+def generator_of(seed: int | None, device: torch.device) -> torch.Generator:
+    """Random numbers of one answer; ``None`` draws a new seed."""
+    generator = torch.Generator(device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed % SEEDS)
+    return generator
+
+
+def processors(settings: Generation, generators: Sequence[torch.Generator]) -> LogitsProcessorList:
     """What is done to the logits before the largest is taken.
 
     Args:
         settings: Their order is: repetition penalty, temperature, top-p, noise.
-        seeds: One a row of the batch; ``None`` draws a new one.
-        device: Where the logits are.
+        generators: One a row of the batch, where the logits are.
     """
     found = LogitsProcessorList()
     if settings.repetition_penalty != 1:
@@ -67,159 +62,77 @@ def processors(
         found.append(TemperatureLogitsWarper(float(settings.temperature)))
         if settings.top_p < 1:
             found.append(TopPLogitsWarper(float(settings.top_p)))
-        found.append(_Noise(seeds, device))
+        found.append(_Noise(generators))
     return found
 
 
-def answers(
-    llama: LlamaForCausalLM,
-    prompts: Sequence[Sequence[int]],
-    settings: Generation,
-    *,
-    eos: Sequence[int],
-    n_new: int,
-    seeds: Sequence[int | None],
-    stop: StoppingCriteria | None = None,
-    streamer: BaseStreamer | None = None,
-) -> list[list[int]]:
-    """Continue prompts of any lengths; each ends at its own end token.
+def draw(
+    logits: Tensor,
+    settings: Sequence[Generation],
+    generators: Sequence[torch.Generator],
+    ids: Sequence[Sequence[int]],
+) -> list[int]:
+    """The next token of each row.
 
     Args:
-        llama: Inside :meth:`.network.Network.seeing`, if it is to see.
-        prompts: Token ids, at least one each.
-        settings: How to draw.
-        eos: Ids that end an answer.
-        n_new: Tokens of an answer at most.
-        seeds: One a prompt; ``None`` draws a new one.
-        stop: Asked after every token.
-        streamer: Given every token.
-
-    Returns:
-        The tokens after each prompt, without the one that ended it.
+        logits: ``(rows, vocabulary)``.
+        settings: How each is drawn; rows with like settings are drawn together.
+        generators: One a row.
+        ids: What each row has so far, which the repetition penalty looks at.
     """
-    width = max(map(len, prompts))
-    tokens = torch.empty(len(prompts), width, dtype=torch.int64)
-    mask = torch.zeros_like(tokens)
-    for row, prompt in enumerate(prompts):  # padded on the left, so that answers begin together
-        pad = width - len(prompt)
-        tokens[row, :pad] = prompt[0]  # a token of its own: the repetition penalty sees padding
-        tokens[row, pad:] = torch.tensor(prompt)
-        mask[row, pad:] = 1
-    # its declared type asks for attributes that no LLaMA has
-    generate: Callable[..., Tensor] = getattr(llama, "generate")  # noqa: B009
-    out = generate(
-        input_ids=tokens.to(llama.device),
-        attention_mask=mask.to(llama.device),
-        max_new_tokens=n_new,
-        do_sample=False,
-        num_beams=1,
-        use_cache=True,
-        eos_token_id=list(eos) or None,
-        pad_token_id=eos[0] if eos else 0,  # behind an answer that ended
-        logits_processor=processors(settings, seeds, llama.device),
-        stopping_criteria=StoppingCriteriaList([] if stop is None else [stop]),
-        streamer=streamer,
-    )
-    ends = frozenset(eos)
-    found: list[list[int]] = []
-    for row in out[:, width:].tolist():
-        end = next((i for i, id in enumerate(row) if id in ends), len(row))
-        found.append(row[:end])
+    alike: dict[tuple[float, float, float], list[int]] = {}
+    for row, how in enumerate(settings):
+        alike.setdefault((how.temperature, how.top_p, how.repetition_penalty), []).append(row)
+    found = [0] * len(settings)
+    for rows in alike.values():
+        how = settings[rows[0]]
+        scores = (logits if len(alike) == 1 else logits[rows]).float()
+        seen = torch.empty(len(rows), 0, dtype=torch.int64, device=logits.device)
+        if how.repetition_penalty != 1:
+            width = max(len(ids[row]) for row in rows)  # padded with a token that is there anyway
+            padded = [[*ids[row], *[ids[row][-1]] * (width - len(ids[row]))] for row in rows]
+            seen = torch.tensor(padded, device=logits.device)
+        for process in processors(how, [generators[row] for row in rows]):
+            scores = process(seen, scores)
+        for row, id in zip(rows, scores.argmax(-1).tolist(), strict=True):
+            found[row] = id
     return found
 
 
-def iter_answer(
-    produce: Callable[[StoppingCriteria, BaseStreamer], object],
-) -> Generator[int, None, None]:
-    """The tokens of an answer as they come, from a thread that ends when nobody listens.
+class Pieces:
+    """Text as its tokens come, without space around the whole.
 
-    Args:
-        produce: Calls :func:`answers` for one prompt with what it is given.
-
-    Raises:
-        Exception: Whatever ``produce`` raised.
+    Nothing is said that ends inside a character, which may take several tokens. Space waits for
+    what follows it.
     """
-    channel = _Channel()
 
-    def work() -> None:
-        try:
-            produce(channel.stop, channel)
-            channel.put_end(None)
-        except BaseException as error:
-            channel.put_end(error)
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._said = ""
 
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    try:
-        yield from channel
-    finally:
-        channel.stop.asked.set()
-        worker.join()
+    def add(self, token: int) -> str:
+        """What can be said now that could not be said before; often nothing."""
+        self._ids.append(token)
+        text = self._decode(self._ids).lstrip()
+        return "" if text.endswith(UNFINISHED) else self._rest(text.rstrip())
+
+    def end(self) -> str:
+        """What is left to say when no token follows."""
+        return self._rest(self._decode(self._ids).strip())
+
+    def _rest(self, text: str) -> str:
+        new = text[len(self._said) :]
+        if new:
+            self._said = text
+        return new
 
 
 def pieces_of(tokens: Iterable[int], decode: Callable[[Sequence[int]], str]) -> Iterator[str]:
-    """Text as its tokens come, without space around the whole.
-
-    A piece is never empty and never ends inside a character, which may take several tokens. Space
-    waits for what follows it.
-    """
-    ids: list[int] = []
-    said = ""
+    """:class:`Pieces` of a whole answer; none is empty."""
+    pieces = Pieces(decode)
     for token in tokens:
-        ids.append(token)
-        text = decode(ids).lstrip()
-        if text.endswith(UNFINISHED):
-            continue
-        text = text.rstrip()
-        if len(text) > len(said):
-            yield text[len(said) :]
-            said = text
-    text = decode(ids).strip()
-    if len(text) > len(said):
-        yield text[len(said) :]
-
-
-class _Stop(StoppingCriteria):
-    """Ends every row once asked to."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-
-    def __call__(
-        self, input_ids: Tensor, scores: tuple[Tensor] | None, **kwargs: object
-    ) -> torch.BoolTensor:
-        asked = torch.full((len(input_ids),), self.asked.is_set(), device=input_ids.device)
-        return cast(torch.BoolTensor, asked)
-
-
-class _Channel(BaseStreamer):
-    """Tokens from the thread that draws them to the one that reads them."""
-
-    def __init__(self) -> None:
-        self.stop = _Stop()
-        self._queue: queue.SimpleQueue[int | _End] = queue.SimpleQueue()
-        self._prompt_passed = False
-
-    def put(self, value: Tensor) -> None:
-        """Called with the prompt first, and then with each token."""
-        if self._prompt_passed:
-            for token in value.flatten().tolist():
-                self._queue.put(token)
-        self._prompt_passed = True
-
-    def end(self) -> None:
-        """The last token was put; the end itself comes from the thread, with its error if any."""
-
-    def put_end(self, error: BaseException | None) -> None:
-        self._queue.put(_End(error))
-
-    def __iter__(self) -> Iterator[int]:
-        while not isinstance(item := self._queue.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-
-
-class _End:
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+        if piece := pieces.add(token):
+            yield piece
+    if piece := pieces.end():
+        yield piece

@@ -45,6 +45,29 @@ class Visual:
         self.segments = segments
         self._values: dict[int, Tensor] = {}
 
+    @classmethod
+    def of(cls, values: Tensor) -> "Visual":
+        """What was made before, by :meth:`ends`: ``(n_layers, B, width)``."""
+        found = cls(values.new_empty(values.shape[1], 1, 0))
+        found._values = {layer: each[:, None] for layer, each in enumerate(values)}
+        return found
+
+    def window(self, start: int, stop: int) -> "Visual":
+        """The same for a part of the positions; what layers make of it counts for both."""
+        if self.segments is None:
+            return self
+        found = Visual(self.vectors, self.segments[:, start:stop])
+        found._values = self._values
+        return found
+
+    def ends(self) -> Tensor:
+        """What the layers add behind the last position, ``(n_layers, B, width)``, after a pass."""
+        layers = [self._values[layer] for layer in sorted(self._values)]
+        if self.segments is None:
+            return torch.stack([values[:, 0] for values in layers])
+        rows = torch.arange(len(self.segments), device=self.segments.device)
+        return torch.stack([values[rows, self.segments[:, -1]] for values in layers])
+
     def at(self, layer: int, n: int, values: Callable[[Tensor], Tensor]) -> Tensor:
         """What is added in a layer at ``n`` positions: ``(B, n or 1, width)``."""
         if layer not in self._values:
@@ -82,37 +105,46 @@ class Injection(nn.Module):
         self.queries = nn.Parameter(torch.randn(n_layers, dim) * QUERY_STD)
         self.gates = nn.ParameterList(torch.zeros(n_heads) for _ in range(n_layers))
         self._hooks: list[RemovableHandle] = []
+        self._head_dim = 0  # of the language model; known once attached
 
     def attach(self, llama: LlamaForCausalLM) -> None:
         """Hook into every layer; again after its modules were replaced."""
         for hook in self._hooks:
             hook.remove()
+        config = llama.config
+        self._head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
         self._hooks = [
             block.get_submodule("self_attn.o_proj").register_forward_pre_hook(
-                partial(self._inject, layer, block.get_submodule("self_attn"))
+                partial(
+                    self._inject,
+                    layer,
+                    partial(self._values, layer, block.get_submodule("self_attn")),
+                )
             )
             for layer, block in enumerate(llama.model.layers)
         ]
 
     def _inject(
-        self, layer: int, attention: nn.Module, projection: nn.Module, inputs: tuple[Tensor]
+        self,
+        layer: int,
+        values: Callable[[Tensor], Tensor],
+        projection: nn.Module,
+        inputs: tuple[Tensor],
     ) -> tuple[Tensor] | None:
         """The hook: ``(B, n, n_heads * head_dim)`` plus the gated values."""
         visual = _current.get()
         if visual is None:
             return None
         (mixed,) = inputs
-        head_dim = mixed.shape[2] // len(self.gates[layer])
-        values = visual.at(layer, mixed.shape[1], partial(self._values, layer, attention, head_dim))
-        return (mixed + values.to(mixed.dtype),)
+        return (mixed + visual.at(layer, mixed.shape[1], values).to(mixed.dtype),)
 
-    def _values(self, layer: int, attention: nn.Module, head_dim: int, vectors: Tensor) -> Tensor:
+    def _values(self, layer: int, attention: nn.Module, vectors: Tensor) -> Tensor:
         """``(B, S, dim)`` to gated values ``(B, S, n_heads * head_dim)``."""
         projection = attention.get_submodule("v_proj")
         values = bare(projection, vectors + self.queries[layer].to(vectors.dtype))
         gates = torch.tanh(self.gates[layer]).to(values.dtype)
         b, s, width = values.shape
-        n_values = width // head_dim  # heads, of which several may share one value
-        per_head = values.view(b, s, n_values, 1, head_dim)
+        n_values = width // self._head_dim  # heads, of which several may share one value
+        per_head = values.view(b, s, n_values, 1, self._head_dim)
         gated = per_head * gates.view(n_values, -1, 1)  # (B, S, n_values, sharing, head_dim)
         return gated.reshape(b, s, -1)

@@ -6,21 +6,19 @@ language model is wanted.
 """
 
 import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria
-from transformers.generation.streamers import BaseStreamer
 
 from ..encoders.modality import Vectors
 from ..errors import UsageError, WeightsError
 from .adapter import check_base, fill, open_adapter
 from .base import Base, Precision, load_base
 from .config import Generation
-from .generation import answers, iter_answer, pieces_of
+from .decoding import Asked, Decoder, Row
+from .generation import pieces_of
 from .network import Network
 from .prompt import Piece
 from .tokenizer import encode_pieces
@@ -86,28 +84,17 @@ class LanguageModel:
             UsageError: A prompt is empty or does not fit the context, or the vectors do not fit
                 the prompts or the model.
         """
-        settings = settings or Generation()
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; give at least 1")
-        pieces = [self._encode(prompt) for prompt in prompts]
-        seen = self._vectors(pieces, vectors)
-        texts = [""] * len(pieces)
-        by_length = sorted(range(len(pieces)), key=lambda i: _length(pieces[i]))
-        for start in range(0, len(pieces), batch_size):
-            batch = by_length[start : start + batch_size]
-            rows = [pieces[i] for i in batch]
-            with self._seeing(rows, [seen[i] for i in batch]):
-                found = answers(
-                    self.base.llama,
-                    [_joined(row) for row in rows],
-                    settings,
-                    eos=self.base.eos,
-                    n_new=self._room(rows, settings),
-                    seeds=[_seed(settings, i) for i in batch],
-                )
-            for i, ids in zip(batch, found, strict=True):
-                texts[i] = self.base.tokenizer.decode(ids).strip()
-        return texts
+        rows = self._rows(prompts, vectors, settings or Generation())
+        by_length = sorted(rows, key=lambda row: len(row.ids))
+        for start in range(0, len(rows), batch_size):
+            decoder = self.decoder()
+            decoder.begin(by_length[start : start + batch_size])
+            decoder.read()
+            while decoder.running:
+                decoder.step()
+        return [self.base.tokenizer.decode(row.answer).strip() for row in rows]
 
     def stream(
         self,
@@ -128,32 +115,49 @@ class LanguageModel:
         Raises:
             UsageError: As :meth:`generate`, before the first piece.
         """
-        settings = settings or Generation()
-        rows = [self._encode(prompt)]
-        seen = self._vectors(rows, None if vector is None else [vector])
-        return self._stream(rows, seen, settings)
+        row = self.row(prompt, vector, settings)
+
+        def pieces() -> Generator[str, None, None]:
+            yield from pieces_of(self.decoder().tokens(row), self.base.tokenizer.decode)
+
+        return pieces()
+
+    def row(
+        self,
+        prompt: Prompt,
+        vector: Vectors | Tensor | None = None,
+        settings: Generation | None = None,
+    ) -> Row:
+        """A prompt for :meth:`decoder`; arguments and errors are those of :meth:`stream`."""
+        shown = None if vector is None else [vector]
+        return self._rows([prompt], shown, settings or Generation())[0]
+
+    def decoder(self) -> Decoder:
+        """What draws answers step by step."""
+        return Decoder(self.base.llama, self.network, self.base.eos)
 
     # -------------------------------------------------------------------------- inside
 
-    def _stream(
-        self, rows: list[list[list[int]]], seen: list[Tensor], settings: Generation
-    ) -> Generator[str, None, None]:
-        def produce(stop: StoppingCriteria, streamer: BaseStreamer) -> None:
-            with self._seeing(rows, seen):
-                answers(
-                    self.base.llama,
-                    [_joined(row) for row in rows],
-                    settings,
-                    eos=self.base.eos,
-                    n_new=self._room(rows, settings),
-                    seeds=[_seed(settings, 0)],
-                    stop=stop,
-                    streamer=streamer,
-                )
-
-        with closing(iter_answer(produce)) as tokens:
-            said = (token for token in tokens if token not in self.base.eos)
-            yield from pieces_of(said, self.base.tokenizer.decode)
+    def _rows(
+        self, prompts: Sequence[Prompt], vectors: Shown | None, settings: Generation
+    ) -> list[Row]:
+        pieces = [self._encode(prompt) for prompt in prompts]
+        rows: list[Row] = []
+        for i, (parts, seen) in enumerate(zip(pieces, self._vectors(pieces, vectors), strict=True)):
+            asked = Asked(
+                ids=[id for part in parts for id in part],
+                segments=[place for place, part in enumerate(parts) for _ in part],
+                vectors=seen,
+            )
+            row = Row(
+                asked,
+                settings,
+                room=min(settings.max_tokens, self.context - len(asked.ids)),
+                seed=None if settings.seed is None else settings.seed + i,
+                device=self.base.llama.device,
+            )
+            rows.append(row)
+        return rows
 
     def _ids(self, pieces: Sequence[Piece]) -> list[list[int]]:
         """Token ids of each piece; the first begins with the token that opens a sequence."""
@@ -207,30 +211,6 @@ class LanguageModel:
                 )
             found.append(vector)
         return found
-
-    @contextmanager
-    def _seeing(self, rows: list[list[list[int]]], seen: list[Tensor]) -> Iterator[None]:
-        """Show a batch its vectors, for prompts padded on the left."""
-        with torch.inference_mode():
-            if self.network is None:
-                yield
-                return
-            n_pieces = max(map(len, rows))
-            width = max(map(_length, rows))
-            vectors = torch.stack([_padded(vector, n_pieces) for vector in seen])
-            segments = None
-            if n_pieces > 1:
-                segments = torch.zeros(len(rows), width, dtype=torch.int64)
-                for row, target in zip(rows, segments, strict=True):
-                    places = [place for place, piece in enumerate(row) for _ in piece]
-                    target[width - len(places) :] = torch.tensor(places)
-                segments = segments.to(self.base.llama.device)
-            with self.network.seeing(vectors.to(self.base.llama.device), segments):
-                yield
-
-    def _room(self, rows: list[list[list[int]]], settings: Generation) -> int:
-        """Tokens an answer may have."""
-        return min(settings.max_tokens, self.context - max(map(_length, rows)))
 
 
 def load_language_model(
@@ -291,16 +271,3 @@ def _pieces(prompt: Prompt) -> list[Piece]:
 
 def _length(pieces: Sequence[Sequence[int]]) -> int:
     return sum(map(len, pieces))
-
-
-def _joined(pieces: Sequence[Sequence[int]]) -> list[int]:
-    return [id for piece in pieces for id in piece]
-
-
-def _seed(settings: Generation, row: int) -> int | None:
-    return None if settings.seed is None else settings.seed + row
-
-
-def _padded(vector: Tensor, n: int) -> Tensor:
-    """``(pieces, dim)`` to ``(n, dim)``; no position has what is added in view."""
-    return torch.cat((vector, vector.new_zeros(n - len(vector), vector.shape[1])))

@@ -2,7 +2,7 @@
 
 The base keeps its class and its modules; nothing of it is trained but, in the second phase, its
 norms. One object serves training (:meth:`Network.forward` is the loss, so DDP and FSDP can wrap it)
-and answering (:meth:`Network.seeing` around ``generate``).
+and answering (:meth:`Network.visual`, which :mod:`.decoding` shows).
 """
 
 from collections.abc import Iterator
@@ -86,10 +86,14 @@ class Network(nn.Module):
             vectors: ``(B, in_dim)`` or ``(B, S, in_dim)``.
             segments: int64 ``(B, T)``, as :class:`Batch` has them.
         """
+        with seeing(self.visual(vectors, segments)):
+            yield
+
+    def visual(self, vectors: Tensor, segments: Tensor | None = None) -> Visual:
+        """What :meth:`seeing` shows; the arguments are its own."""
         if vectors.ndim == 2:
             vectors = vectors[:, None]  # (B, 1, in_dim)
-        with seeing(Visual(self.bind(vectors.to(self.bind.proj.weight.dtype)), segments)):
-            yield
+        return Visual(self.bind(vectors.to(self.bind.proj.weight.dtype)), segments)
 
     def adapter(self) -> dict[str, nn.Parameter]:
         """Every tensor that an adapter file holds, by name; without LoRA, no bias and no norm."""

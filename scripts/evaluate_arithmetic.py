@@ -28,6 +28,7 @@ from gallery import (
     single_object_scenes,
     size_of,
 )
+from intervals import NORMAL
 
 from anybind import mix, slerp
 from anybind.encoders.encoder import Encoder, load_encoder
@@ -47,7 +48,6 @@ N_FOR_MEANS = 1000  # validation scenes, for means that the weight file does not
 PLAIN, CENTRED = ", plain", ", centred"  # ends of the names of rows, by how they are mixed
 SHARES = tuple(i / 10 for i in range(1, 10))  # of the sound in a mixture with a picture
 K = 10
-SURE = 1.96  # standard errors on either side that hold 95 % of a normal distribution
 
 Rows = dict[str, dict[str, float]]  # figures by column, by row
 Hits = dict[str, npt.NDArray[np.bool_]]  # by test, which of the K found pass, (n, K), best first
@@ -164,7 +164,7 @@ def paired(asked: Asked) -> Rows:
     differences["on the average"] = np.mean(list(differences.values()), axis=0)
     rows: Rows = {}
     for name, values in differences.items():
-        around = SURE * values.std(ddof=1) / math.sqrt(len(values))
+        around = NORMAL * values.std(ddof=1) / math.sqrt(len(values))
         middle = values.mean()
         rows[name] = {"difference": middle, "from": middle - around, "to": middle + around}
     return rows

@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
+N_PICTURES = 24
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,35 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared (sample media that may not be redistributed)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def world_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of test scenes, with the captions beside them."""
+    from PIL import Image
+
+    from anybind.world.captions import caption
+    from anybind.world.render import render
+    from anybind.world.scene import scene
+    from anybind.world.splits import split_ids
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in split_ids("test", N_PICTURES):
+        Image.fromarray(render(scene(number), 96).image).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(caption(scene(number)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world_index(world_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index over them, made by the shipped encoder."""
+    import anybind
+
+    out = tmp_path_factory.mktemp("index") / "world"
+    inputs = (str(world_pictures),)
+    options = anybind.BuildOptions(source="folder", inputs=inputs, out=out, workers=1)
+    anybind.build_index(options, anybind.load_encoder())
+    return out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -49,6 +49,25 @@ def test_32_threads_get_what_one_gets(catalog: Catalog) -> None:
         assert list(pool.map(catalog.rows, wanted)) == [catalog.rows(ids) for ids in wanted]
 
 
+def test_rows_are_read_once_and_only_so_many_kept(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is counted; with room for 4, those that came first make way."""
+    monkeypatch.setattr("anybind.index.catalog.ROWS_KEPT", 4)
+    statements: list[object] = []
+    select = Catalog._select
+
+    def counted(self: Catalog, *arguments: object) -> object:
+        statements.append(arguments)
+        return select(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Catalog, "_select", counted)
+    for ids, n in (([1, 2], 1), ([2, 1, 1], 1), ([2, 3], 2), ([4, 5], 3), ([1], 4), ([3, 5], 4)):
+        assert catalog.rows(ids) == [ROWS[i] for i in ids]
+        assert len(statements) == n
+    assert catalog.rows([*range(20)]) == ROWS[:20]
+
+
 def test_reading_writes_nothing_and_needs_no_write_permission(
     tmp_path: Path, catalog: Catalog
 ) -> None:

@@ -123,6 +123,22 @@ def ids(*arguments: str | Path) -> list[int]:
     return [hit["id"] for hit in json.loads(found.out)["results"]]
 
 
+def test_a_search_filters_drops_copies_and_pages(shop: Path) -> None:
+    """The reference is the same search in Python, and the whole ranking."""
+    ab = anybind.load(shop / "index")
+    asked = (shop / "index", "--text", "a red train on snow")
+    ranking = [hit.id for hit in ab.search(text="a red train on snow", k=N)]
+    assert ids(*asked, "-k", "5", "--offset", "3") == ranking[3:8]
+    assert ids(*asked, "-k", "5", "--offset", str(N - 2)) == ranking[-2:]
+    chosen = [item for item in ranking if item < 7]
+    assert ids(*asked, "-k", "5", "--filter", '{"id": {"lt": 7}}') == chosen[:5]
+    distinct = [hit.id for hit in ab.search(text="a red train on snow", k=5, dedup=0.9)]
+    assert ids(*asked, "-k", "5", "--dedup", "0.9") == distinct
+    found = run("search", *asked, "--filter", '{"width": 1}', "--json")
+    assert found.code == 0 and json.loads(found.out)["results"] == []
+    assert "found nothing: no item passes the filter" in found.err
+
+
 def test_inputs_mix_with_the_weights_they_are_given(shop: Path, picture: Path) -> None:
     """The reference is the same query in Python; a position decides over its modality, counts what
     is taken away, and turns its sign."""
@@ -245,6 +261,19 @@ def test_world_render_draws_a_sheet(tmp_path: Path) -> None:
         (("search", "{index}", "--text", ""), 2, "the text is empty"),
         (("search", "{index}", "--text", "a", "-k", "21"), 2, "21 neighbours of an index of 20"),
         (("search", "{index}", "--text", "a", "-k", "0"), 2, "no positive whole number"),
+        (("search", "{index}", "--text", "a", "--filter", "width>5"), 2, "is no JSON; write it as"),
+        (("search", "{index}", "--text", "a", "--filter", "[]"), 2, "the filter is a list; give"),
+        (
+            ("search", "{index}", "--text", "a", "--filter", '{{"colour": 1}}'),
+            2,
+            "there are id, key",
+        ),
+        (
+            ("search", "{index}", "--text", "a", "--dedup", "94"),
+            2,
+            "dedup is 94.0; give the cosine",
+        ),
+        (("search", "{index}", "--text", "a", "--offset", "-1"), 2, "is no whole number from 0"),
         (("search", "{index}", "--image", "none.jpg"), 1, "none.jpg"),
         (("search", "{index}", "--text", "a", "--alpha", "1.5"), 2, "alpha is 1.5"),
         (("search", "{index}", "--text", "a", "--cache-k", "3"), 2, "switch it on with --alpha"),

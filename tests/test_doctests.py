@@ -9,7 +9,13 @@ import pytest
 
 import anybind
 
-PARTS = ("anybind.encoders", "anybind.index", "anybind.llm", "anybind.world")
+PARTS = (
+    "anybind.encoders",
+    "anybind.index",
+    "anybind.llm",
+    "anybind.server",
+    "anybind.world",
+)
 
 
 def modules() -> list[str]:

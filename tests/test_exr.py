@@ -112,6 +112,7 @@ BAD = {
     "parts": (by_hand({"Z": slope()}, version=0x1002), "several parts"),
     "no depth": (by_hand({"A": slope(), "U": slope()}), "channels A, U"),
     "not packed": (by_hand({"Z": slope()[:, :9]}, compression=3), "damaged"),
+    "name of two lines": (GOOD.replace(b"channels\0", b"chan\nels\0"), "a name in it is none"),
     "large": (by_hand({"Z": np.zeros((101, 100), np.float32)}), "100x101 pixels"),
 }
 

@@ -32,6 +32,19 @@ def test_exact_search_is_a_matrix_product_and_a_sort(embeddings: Embeddings, k: 
     assert all(len(set(row)) == k for row in found.ids)
 
 
+@pytest.mark.parametrize("k", [0, 1, 9, 20])
+def test_exact_search_among_some_items(
+    embeddings: Embeddings, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy over those rows, a few of which are read at a time."""
+    monkeypatch.setattr("anybind.index.neighbours.CHUNK_ROWS", 7)
+    among = np.arange(3, 100, 5)  # 20 items
+    scores = QUERIES @ embeddings.take(among).T
+    found = exact_search(embeddings, QUERIES, k, among=among)
+    np.testing.assert_array_equal(found.ids, among[np.argsort(-scores, axis=1)[:, :k]])
+    np.testing.assert_allclose(found.scores, -np.sort(-scores, axis=1)[:, :k], atol=1e-6)
+
+
 def test_recall_is_the_share_of_exact_neighbours(embeddings: Embeddings) -> None:
     """Replace 1 of 5 by the farthest item, then 1 more by nothing: 1, 0.8, 0.6 by definition."""
     exact = exact_search(embeddings, QUERIES, 5)

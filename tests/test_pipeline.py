@@ -10,6 +10,8 @@ from PIL import Image
 import anybind
 from anybind.encoders.modality import Modality, Vectors
 from anybind.errors import IndexFolderError, MediaError, UsageError
+from anybind.index.filters import Filter
+from anybind.pipeline import Asked, Encoded
 
 N_PICTURES = 24
 
@@ -191,6 +193,104 @@ def test_arithmetic_turns_red_into_blue(ab: anybind.AnyBind) -> None:
     assert len(turned) > 10 and np.mean(turned) > 0.9
 
 
+def test_pages_follow_each_other(ab: anybind.AnyBind) -> None:
+    """Pieces of the whole ranking; the last page is short, the one behind it empty."""
+    ranking = ab.search(text="a red train", k=N_PICTURES)
+    for offset in (0, 1, 10, N_PICTURES - 3, N_PICTURES, 1000):
+        page = ab.search(text="a red train", k=7, offset=offset)
+        assert page == ranking[offset : offset + 7]
+
+
+def test_a_filter_chooses_among_all(ab: anybind.AnyBind) -> None:
+    """The whole ranking without the items that do not pass, as a mapping and as a filter."""
+    ranking = ab.search(text="a red train", k=N_PICTURES)
+    mapping = {"id": {"gt": 3}, "caption": {"contains": "A"}}
+    expected = [h for h in ranking if h.id > 3 and h.caption and "a" in h.caption.lower()]
+    assert len(expected) > 10
+    for chosen in (mapping, Filter.parse(mapping)):
+        assert ab.search(text="a red train", k=5, offset=2, filter=chosen) == expected[2:7]
+    assert ab.search(text="a red train", k=3, filter={"width": {"gt": 96}}) == []
+
+
+def test_copies_are_left_out_before_the_page_is_cut(ab: anybind.AnyBind) -> None:
+    """The rule written out over the whole ranking: an item as near as that to a better one that
+    was kept is left out."""
+    kept: list[anybind.Hit] = []
+    for hit in ab.search(text="a red train", k=N_PICTURES):
+        near = [float(a @ b) for a, b in (ab.index.vectors([[hit.id, k.id]])[0] for k in kept)]
+        if max(near, default=-1.0) < 0.6:
+            kept.append(hit)
+    assert 4 < len(kept) < N_PICTURES
+    assert ab.search(text="a red train", k=4, dedup=0.6) == kept[:4]
+    assert ab.search(text="a red train", k=N_PICTURES, offset=2, dedup=0.6) == kept[2:]
+
+
+def test_searches_at_once_are_the_searches_one_by_one(ab: anybind.AnyBind) -> None:
+    """Of different k, pages, filters and thresholds; the reference asks each alone."""
+    rows = ab.embed(text=["a dog", "a cat", "red", "a blue car", "snow", "a boat"])
+    some = Filter.parse({"id": {"lt": 9}})
+    asked = [
+        Asked(vector=rows[0], k=3),
+        Asked(vector=2 * rows[1], k=9, offset=4),
+        Asked(vector=rows[2], filter=some),
+        Asked(vector=rows[3], k=2, offset=1, filter=some),
+        Asked(vector=rows[4], k=4, dedup=0.7),
+        Asked(vector=rows[5], k=5, offset=100),
+    ]
+    found = ab.neighbours(asked)
+    for each, hits in zip(asked, found, strict=True):
+        alone = ab.search(
+            embedding=each.vector,
+            k=each.k,
+            offset=each.offset,
+            filter=each.filter,
+            dedup=each.dedup,
+        )
+        assert [hit.id for hit in hits] == [hit.id for hit in alone]
+        np.testing.assert_allclose([h.score for h in hits], [h.score for h in alone], atol=1e-6)
+    assert [len(hits) for hits in found] == [3, 9, 9, 2, 4, 0]
+
+
+def test_mixtures_are_enhanced_at_once_as_one_by_one(ab: anybind.AnyBind) -> None:
+    """Each by its own cache; the reference enhances each as it is mixed."""
+    texts = ["a dog", "a cat", "red"]
+    caches = [anybind.Cache(k=3), anybind.Cache(k=8, alpha=0.9), anybind.Cache(weighting="linear")]
+    found = ab.enhance([ab.mix(text=text) for text in texts], caches)
+    for text, cache, mixture in zip(texts, caches, found, strict=True):
+        alone = ab.mix(text=text, cache=cache)
+        np.testing.assert_allclose(mixture.vector, alone.vector, atol=1e-6)
+        assert [c.id for c in mixture.citations] == [c.id for c in alone.citations]
+        np.testing.assert_allclose(
+            [(c.weight, c.score) for c in mixture.citations],
+            [(c.weight, c.score) for c in alone.citations],
+            atol=1e-6,
+        )
+        assert len(mixture.citations) == cache.k
+
+
+def test_a_medium_embedded_before_is_mixed_as_itself(ab: anybind.AnyBind, pictures: Path) -> None:
+    """Beside others of its modality, centred, and left alone by the cache if it is a picture."""
+    path = sorted(pictures.glob("*.png"))[2]
+    texts = ab.embed(text=["a dog", "a cat"])
+    ready = [
+        anybind.Input("text", "a dog"),
+        anybind.Input("text", Encoded(3 * texts[1])),
+        anybind.Input("image", Encoded(ab.embed(image=path)), weight=-0.2),
+    ]
+    plainly = [
+        anybind.Input("text", "a dog"),
+        anybind.Input("text", "a cat"),
+        anybind.Input("image", path, weight=-0.2),
+    ]
+    for centre in (False, True):
+        found, expected = ab.mix(*ready, centre=centre), ab.mix(*plainly, centre=centre)
+        np.testing.assert_allclose(found.vector, expected.vector, atol=1e-6)
+    assert not ab.mix(ready[2], cache=anybind.Cache()).citations
+    assert ab.mix(ready[1], cache=anybind.Cache()).citations
+    with pytest.raises(UsageError, match=r"has shape \(3,\)"):
+        ab.mix(anybind.Input("text", Encoded(np.ones(3, np.float32))))
+
+
 def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, pictures: Path) -> None:
     """Texts and pictures mixed, different k; the reference runs the same queries in turn."""
     files = sorted(pictures.glob("*.png"))
@@ -234,6 +334,10 @@ def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, pictures: Path) 
         ({"text": 3}, "text is a int"),
         ({"text": "a", "k": 25}, "asked for 25 neighbours of an index of 24 vectors"),
         ({"text": "a", "k": 0}, "ask for at least 1"),
+        ({"text": "a", "k": 0, "offset": 3}, "ask for at least 1"),
+        ({"text": "a", "offset": -1}, "the offset is -1; results are counted from 0"),
+        ({"text": "a", "dedup": 94}, "dedup is 94; give the cosine"),
+        ({"text": "a", "filter": {"colour": "red"}}, "no column is called 'colour'"),
         ({"id": 24}, "24"),
         ({"embedding": np.zeros(256, np.float32)}, "zero or not finite"),
         ({"embedding": np.ones(3, np.float32)}, "has shape (3,); vectors of this encoder have 256"),

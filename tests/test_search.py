@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from anybind.encoders.modality import Vectors
 from anybind.errors import IndexFolderError, UsageError
 from anybind.index import faiss_index
 from anybind.index.catalog import Catalog, fill_catalog
 from anybind.index.embeddings import Embeddings
+from anybind.index.filters import Filter
 from anybind.index.generation import build_generation
+from anybind.index.neighbours import exact_search, recall
 from anybind.index.search import Index
 
 from .folders import DIM, ENCODER, build_folder, rows_of, unit_rows, webp, write_folder
@@ -160,6 +164,170 @@ def test_wrong_questions_say_what_to_ask(small: Path, large: Path) -> None:
     for ask in (index.vectors, index.rows):
         with pytest.raises(UsageError, match="asked for item 100 of an index of 100 items"):
             ask([100])
+
+
+def below(n: int) -> Filter:
+    """The first ``n`` items; vectors are random, so they are any ``n``."""
+    return Filter.parse({"id": {"lt": n}})
+
+
+@pytest.fixture(scope="module")
+def graph(large: Path) -> Index:
+    """The 10,200 vectors in a graph."""
+    return with_faiss(large, "HNSW16")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
+@pytest.mark.parametrize("kind", ["inverted file", "graph"])
+def test_a_filter_leaves_the_recall_as_it_is(
+    large: Path, graph: Index, kind: str, share: float
+) -> None:
+    """Exact search among the items that pass, against exact search among all, at 10 neighbours."""
+    index = graph if kind == "graph" else Index.open(large)
+    vectors = Embeddings(large, index.manifest.shards, DIM)
+    queries = unit_rows(100, seed=15)
+    among = np.arange(int(share * N_LARGE))
+    all_exact = exact_search(vectors, queries, 10)
+    exact = exact_search(vectors, queries, 10, among=among)
+    unfiltered = recall(vectors, queries, index.search(queries, 10).ids, all_exact)
+    found = index.search(queries, 10, filter=below(len(among)))
+    assert found.ids.max() < len(among)
+    assert recall(vectors, queries, found.ids, exact) >= unfiltered - 0.01
+
+
+@pytest.mark.parametrize("which", ["small", "large"])
+@pytest.mark.parametrize("n", [1, 5, 30, 99])
+def test_k_is_filled_as_far_as_items_match(
+    which: str, n: int, request: pytest.FixtureRequest
+) -> None:
+    """Ten are asked for, and every item that matches comes once if those are fewer."""
+    index = Index.open(request.getfixturevalue(which))
+    found = index.search(QUERIES, 10, filter=below(n))
+    assert found.ids.shape == found.scores.shape == (64, min(n, 10))
+    assert found.ids.min() >= 0 and found.ids.max() < n
+    assert all(len(set(row)) == len(row) for row in found.ids.tolist())
+
+
+def test_all_that_match_are_found_wherever_they_lie(large: Path) -> None:
+    """A filter of 60 items, with the fewest lists to visit; a matrix product over them."""
+    index = Index.open(large)
+    found = index.search(QUERIES, 60, nprobe=1, filter=below(60))
+    np.testing.assert_array_equal(np.sort(found.ids, axis=1), np.tile(np.arange(60), (64, 1)))
+
+
+def test_no_match_is_no_neighbour(small: Path) -> None:
+    """Also of several conditions that no item meets together."""
+    none = Filter.parse({"width": {"lt": 5}})
+    found = Index.open(small).search(QUERIES, 10, filter=none)
+    assert found.ids.shape == found.scores.shape == (64, 0)
+
+
+def test_an_empty_filter_is_none(small: Path) -> None:
+    """Answers without it are the reference."""
+    index = Index.open(small)
+    found = index.search(QUERIES, 10, filter=Filter.parse({}))
+    np.testing.assert_array_equal(found.ids, index.search(QUERIES, 10).ids)
+
+
+def test_a_filter_is_looked_up_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An equal filter asks the catalog nothing; another one does."""
+    index, asked = Index.open(small), []
+    matching = Catalog.matching
+
+    def counted(self: Catalog, filter: Filter) -> npt.NDArray[np.int64]:
+        asked.append(filter)
+        return matching(self, filter)
+
+    monkeypatch.setattr(Catalog, "matching", counted)
+    for n in (5, 5, 6, 5):
+        index.search(QUERIES, 2, filter=below(n))
+    assert asked == [below(5), below(6)]
+
+
+def copies() -> Vectors:
+    """100 unit vectors: 20 directions, each five times with a little noise."""
+    rng = np.random.default_rng(16)
+    rows = np.repeat(unit_rows(20, seed=17), 5, axis=0)
+    rows = rows + 0.02 * rng.standard_normal(rows.shape, dtype=np.float32)
+    unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def plainly_distinct(vectors: Vectors, order: list[int], threshold: float, k: int) -> list[int]:
+    """The rule in a double loop."""
+    kept: list[int] = []
+    for item in order:
+        if all(float(vectors[item] @ vectors[better]) < threshold for better in kept):
+            kept.append(item)
+    return kept[:k]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.94, 0.995, 1.0])
+@pytest.mark.parametrize("k", [1, 10, 20, 40])
+def test_copies_make_room_for_what_follows(tmp_path: Path, threshold: float, k: int) -> None:
+    """A double loop over all items in the order of their scores."""
+    build_folder(tmp_path / "index", copies())
+    index = Index.open(tmp_path / "index")
+    stored = index.vectors(np.arange(100))
+    for query in QUERIES[:4]:
+        order = index.search(query[None], 100).ids[0].tolist()
+        found = index.search_distinct(query[None], k, threshold=threshold)
+        assert found.ids[0].tolist() == plainly_distinct(stored, order, threshold, k)
+        np.testing.assert_allclose(found.scores[0], stored[found.ids[0]] @ query, atol=1e-3)
+
+
+def test_copies_are_dropped_among_those_that_match(tmp_path: Path) -> None:
+    """The first 12 items are of three directions."""
+    build_folder(tmp_path / "index", copies())
+    found = Index.open(tmp_path / "index").search_distinct(
+        QUERIES[:1], 10, threshold=0.9, filter=below(12)
+    )
+    assert sorted(item // 5 for item in found.ids[0].tolist()) == [0, 1, 2]
+
+
+def test_copies_of_one_picture_are_dropped_at_a_threshold_of_1(tmp_path: Path) -> None:
+    """Equal vectors have a cosine of 1 but for rounding; as many as differ are left."""
+    build_folder(tmp_path / "index", np.repeat(unit_rows(10, seed=18), 6, axis=0))
+    found = Index.open(tmp_path / "index").search_distinct(QUERIES[:1], 60, threshold=1)
+    assert sorted(item // 6 for item in found.ids[0].tolist()) == list(range(10))
+
+
+def test_no_more_than_a_bounded_number_of_candidates_is_looked_at(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a threshold of 0 few of 100 are left; the rule over the first 32 is the reference."""
+    monkeypatch.setattr("anybind.index.search.CANDIDATES", 32)
+    index = Index.open(small)
+    order = index.search(QUERIES[:1], 32).ids[0].tolist()
+    found = index.search_distinct(QUERIES[:1], 10, threshold=0)
+    stored = index.vectors(np.arange(100))
+    assert found.ids[0].tolist() == plainly_distinct(stored, order, 0, 10)
+    assert len(found.ids[0]) < 10
+
+
+def with_faiss(folder: Path, factory: str) -> Index:
+    """An index folder whose vectors are in another kind of FAISS index."""
+    opened = Index.open(folder)
+    embeddings = Embeddings(folder, opened.manifest.shards, DIM)
+    vectors = faiss_index.make(factory, DIM)
+    vectors.add(embeddings.take(np.arange(len(embeddings))))
+    return Index(
+        folder,
+        opened.manifest,
+        opened.generation,
+        vectors=vectors,
+        embeddings=embeddings,
+        catalog=Catalog(folder / "catalog.sqlite"),
+    )
+
+
+def test_a_graph_that_leads_to_too_few_matches_is_passed_over(small: Path) -> None:
+    """A graph of two links a vector; a matrix product over the half that matches."""
+    index = with_faiss(small, "HNSW2")
+    found = index.search(QUERIES, 50, filter=below(50))
+    np.testing.assert_array_equal(np.sort(found.ids, axis=1), np.tile(np.arange(50), (64, 1)))
+    exact = -np.sort(-QUERIES @ index.vectors(np.arange(50)).T, axis=1)
+    np.testing.assert_allclose(found.scores, exact, atol=2**-11)
 
 
 def test_k_is_filled_where_a_graph_leads_to_fewer(small: Path) -> None:

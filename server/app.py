@@ -1,0 +1,117 @@
+"""The application: routes around an engine, behind the edge.
+
+Nothing heavy is imported before the server listens: torch, FAISS and the weights come in the
+background, and until they are there requests are told so.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from .edge import Edge
+from .engine import Engine
+from .fetching import Fetcher, FetchLimits
+from .hub import Hub
+from .keys import Keys
+from .metrics import Metrics
+from .openai_schemas import ChatRequest, EmbeddingsRequest
+from .problems import ProblemModel, install
+from .routes import ask, clip_retrieval, embed, items, openai, operations, page, search
+from .routes.clip_retrieval import KnnRequest, MetadataRequest
+from .schemas import AskRequest, EmbedRequest, SearchRequest
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MOST_DECODERS = 4  # processes, unless more are asked for
+BODIES = (  # that routes read themselves
+    SearchRequest,
+    EmbedRequest,
+    AskRequest,
+    EmbeddingsRequest,
+    ChatRequest,
+    KnnRequest,
+    MetadataRequest,
+)
+DESCRIPTION = """Search with any medium, mix media in one query, ask about what is found.
+
+Errors are problem details (RFC 9457) whose `detail` says what was asked, what there is and what to
+do. A server with keys wants `Authorization: Bearer ab_…`. At 429, wait for `Retry-After` seconds.
+"""
+
+
+def create_app(settings: Settings, hub: Hub) -> FastAPI:
+    """The application for some indices, which it loads in the background once it runs.
+
+    Raises:
+        UsageError: The file of keys cannot be read.
+    """
+    metrics = Metrics()
+    keys = None if settings.api_keys_file is None else Keys.load(settings.api_keys_file)
+    fetcher = None
+    if settings.allow_url_fetch:
+        fetcher = Fetcher(
+            FetchLimits(max_bytes=settings.fetch_bytes, seconds=settings.fetch_seconds)
+        )
+    app = FastAPI(
+        title="anybind",
+        version=version("anybind"),
+        description=DESCRIPTION,
+        root_path=settings.root_path,
+        lifespan=_lifespan(settings, hub, metrics, fetcher),
+    )
+    install(app)
+    for routes in (search, embed, ask, items, openai, clip_retrieval, operations, page):
+        app.include_router(routes.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.add_middleware(Edge, settings=settings, metrics=metrics, keys=keys)
+    return app
+
+
+def _lifespan(
+    settings: Settings, hub: Hub, metrics: Metrics, fetcher: Fetcher | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Load in the background; at the end, finish what runs and let go of everything."""
+        engine = Engine(hub, settings, metrics, fetcher, n_decoders=_n_decoders(settings))
+        app.state.engine = engine
+        loading = asyncio.create_task(engine.load())
+        try:
+            yield
+        finally:
+            loading.cancel()
+            await engine.close()
+            if fetcher is not None:
+                await fetcher.aclose()
+
+    return lifespan
+
+
+def _n_decoders(settings: Settings) -> int:
+    return settings.decoders or min(MOST_DECODERS, len(os.sched_getaffinity(0)))
+
+
+def _openapi(app: FastAPI) -> dict[str, object]:
+    """The schema with the bodies that routes read themselves."""
+    from fastapi.openapi.utils import get_openapi
+
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        models = schema.setdefault("components", {}).setdefault("schemas", {})
+        for model in (*BODIES, ProblemModel):
+            own = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            models |= own.pop("$defs", {})
+            models["Problem" if model is ProblemModel else model.__name__] = own
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,270 @@
+"""The outermost layer: what is decided about a request before its body is read.
+
+Who asks (a key), how often (a rate), whether there is room (requests in work, by kind), and how
+large the body is. A request that is turned away costs one small response. All others are numbered,
+timed, counted and logged here.
+"""
+
+import base64
+import logging
+import math
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from ..errors import Overloaded
+from .keys import Key, Keys, RateLimiter, Role
+from .logs import request_id_of
+from .metrics import Metrics
+from .problems import Problem, as_json, media_type_of, problem_of
+from .settings import Settings
+
+Scope = MutableMapping[str, Any]  # ASGI's, https://asgi.readthedocs.io/en/stable/specs/www.html
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+access = logging.getLogger("anybind.access")
+
+OPEN = frozenset({"/", "/healthz", "/readyz"})  # without a key; so is the page's folder
+OPEN_FOLDER = "/page/"
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,64}")  # one that a client may choose
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-site"),
+)
+
+
+class Work(StrEnum):
+    """What a request costs; each kind has room for a number of its own."""
+
+    SEARCH = "search"
+    ANSWER = "answer"
+
+
+WORK: Mapping[str, Work] = {
+    "/v1/search": Work.SEARCH,
+    "/v1/embed": Work.SEARCH,
+    "/v1/embeddings": Work.SEARCH,
+    "/knn-service": Work.SEARCH,
+    "/metadata": Work.SEARCH,
+    "/v1/ask": Work.ANSWER,
+    "/v1/chat/completions": Work.ANSWER,
+}
+
+
+@dataclass(eq=False)
+class Room:
+    """How many requests of a kind may be in work, and are."""
+
+    limit: int
+    taken: int = 0
+
+
+_NOBODY = Key(name="-", role=Role.USER)
+
+
+class Edge:
+    """An ASGI application in front of another.
+
+    Args:
+        app: The application.
+        settings: Limits.
+        metrics: Where requests are counted.
+        keys: Who may ask; ``None``: everybody.
+    """
+
+    def __init__(self, app: App, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._keys = keys
+        self._limiter = RateLimiter(settings.rate, settings.burst) if settings.rate else None
+        self._rooms = {
+            Work.SEARCH: Room(settings.max_searches),
+            Work.ANSWER: Room(settings.max_answers),
+        }
+        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        metrics.gauges(
+            "anybind_in_work",
+            "Requests that are being answered",
+            "work",
+            lambda: {str(work): room.taken for work, room in self._rooms.items()},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or turn it away."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        number = given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope["request_id"] = number
+        path: str = scope["path"]
+        work = WORK.get(path) if scope["method"] == "POST" else None
+        room = None if work is None else self._rooms[work]
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    *HEADERS,
+                    *self._cross_origin(headers.get(b"origin")),
+                    (b"x-request-id", number.encode()),
+                ]
+            await send(message)
+
+        token = request_id_of.set(number)
+        begun = False
+        try:
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await self._preflight(answer, headers)
+                return
+            self._admit(scope, path, headers, room)
+            if room is not None:
+                room.taken += 1
+                begun = True
+            await self._app(scope, self._bounded(receive), answer)
+        except (Problem, Overloaded) as error:
+            if status:  # the response has begun: all that is left is to break it off
+                raise
+            problem = problem_of(error)
+            if isinstance(error, Overloaded):
+                self._metrics.refused(problem.kind)
+            await _refuse(answer, problem, path, number)
+        finally:
+            if begun and room is not None:
+                room.taken -= 1
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", None) or (path if work else "other")
+            self._metrics.request(route, status or 499, seconds)
+            access.info(
+                "request",
+                extra={
+                    "method": scope["method"],
+                    "path": path,
+                    "status": status or 499,  # the client left
+                    "ms": round(1000 * seconds, 2),
+                    "key": scope.get("key", _NOBODY).name,
+                },
+            )
+            request_id_of.reset(token)
+
+    def _admit(
+        self, scope: Scope, path: str, headers: Mapping[bytes, bytes], room: Room | None
+    ) -> None:
+        """Turn a request away, if it must be.
+
+        Raises:
+            Overloaded: Too much at once, or too often.
+            Problem: No key, or too large.
+        """
+        if room is not None and room.taken >= room.limit:
+            raise Overloaded(
+                f"{room.taken} requests of this kind are in work and {room.limit} may be; "
+                "try again soon"
+            )
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._settings.max_body_bytes:
+            raise _too_large(self._settings.max_body_bytes)
+        name = (scope.get("client") or ("-",))[0]
+        if self._keys is not None and not (path in OPEN or path.startswith(OPEN_FOLDER)):
+            key = self._keys.check(_token(headers))
+            if key is None:
+                raise Problem(
+                    HTTPStatus.UNAUTHORIZED,
+                    "this server asks for a key; send it as Authorization: Bearer ab_…",
+                    kind="key",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            scope["key"] = key
+            name = key.name
+        if self._limiter is not None and room is not None:
+            wait = self._limiter.take(name)
+            if wait > 0:
+                raise Overloaded(
+                    f"{name} has asked more often than {self._settings.rate:g} times a second; "
+                    f"wait {math.ceil(wait)} s",
+                    retry_after=wait,
+                )
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Read a body whose length is not announced, up to the limit."""
+        n_bytes = 0
+
+        async def bounded() -> Message:
+            nonlocal n_bytes
+            message = await receive()
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self._settings.max_body_bytes:
+                raise _too_large(self._settings.max_body_bytes)
+            return message
+
+        return bounded
+
+    def _cross_origin(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        """The headers that let a page of another origin read a response."""
+        if origin is None or not self._origins & {origin, b"*"}:
+            return []
+        return [
+            (b"access-control-allow-origin", b"*" if b"*" in self._origins else origin),
+            (b"access-control-expose-headers", b"x-request-id, retry-after"),
+            (b"vary", b"origin"),
+        ]
+
+    async def _preflight(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
+        """Answer a browser that asks whether a page of another origin may ask."""
+        allowed = self._cross_origin(headers.get(b"origin"))
+        more = [
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", b"authorization, content-type"),
+            (b"access-control-max-age", b"600"),
+        ]
+        status = HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN
+        start = {"status": status, "headers": more if allowed else []}
+        await send({"type": "http.response.start", **start})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _token(headers: Mapping[bytes, bytes]) -> str:
+    """The key a request brings: as a bearer's, or as other servers call it."""
+    given = headers.get(b"authorization", b"").decode("latin-1")
+    scheme, _, token = given.partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if scheme.lower() == "basic":  # what http://x:KEY@host/ sends, for clients that know no other
+        with suppress(ValueError):
+            return base64.b64decode(token).decode().partition(":")[2]
+    return headers.get(b"api-key", headers.get(b"x-api-key", b"")).decode("latin-1")
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {limit} bytes, or does not say how long it is; send less",
+        kind="too-large",
+    )
+
+
+async def _refuse(send: Send, problem: Problem, path: str, number: str) -> None:
+    body = as_json(problem, instance=path, request_id=number)
+    headers = [
+        (b"content-type", media_type_of(path).encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": int(problem.status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

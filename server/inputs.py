@@ -1,0 +1,242 @@
+"""Requests as the library takes them: bodies of JSON or of forms, and the parts in them.
+
+A form has the fields of the JSON body by their names, texts and files under the name of their
+modality (``-F image=@beach.jpg -F text=red``), with ``minus.`` in front of those that are taken
+away, and weights as the command line has them (``-F weight=image=0.4``). Lists and objects are
+JSON.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException
+
+from ..errors import UsageError
+from ..parts import EMBEDDING, ID, KINDS, Given, Weight, parse_weight, signed_weights
+from .problems import Problem, in_a_line
+from .schemas import TEXT, InputModel
+from .settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MINUS = "minus."  # in front of the name of a form field: the part is taken away
+FORM_FIELD_BYTES = 2**20  # of a field that is no file
+FORM_FIELDS = 64
+LARGE_BYTES = 2**18  # of a body or a file: from here on it is read in a thread
+
+
+@dataclass(frozen=True)
+class Url:
+    """Where a medium is to be fetched."""
+
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a query, before it is decoded."""
+
+    modality: str  # of KINDS
+    value: str | bytes | list[float] | int | Url  # a text is str, a file bytes
+    weight: float
+
+
+async def read_body(request: Request, model: type[Model], settings: Settings) -> Model:
+    """The body of a request, JSON or a form, checked.
+
+    Raises:
+        ValidationError: A field is missing, unknown or wrong.
+        UsageError: A form's weights do not fit its parts.
+        Problem: The body is neither (415), or a form that cannot be read (400).
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        try:
+            async with request.form(
+                max_files=settings.max_parts,
+                max_fields=FORM_FIELDS,
+                max_part_size=FORM_FIELD_BYTES,
+            ) as form:
+                return model.model_validate(await _fields(form, model))
+        except MultiPartException as error:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, f"the form cannot be read: {error.message}", kind="form"
+            ) from error
+    if kind not in ("", "application/json", "text/plain") and not kind.endswith("+json"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body is {kind}; send application/json or multipart/form-data",
+            kind="media-type",
+        )
+    body = await request.body()
+    if len(body) < LARGE_BYTES:
+        return model.model_validate_json(body)
+    return await asyncio.to_thread(model.model_validate_json, body)
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """The body of a request as JSON, whatever its Content-Type says.
+
+    Raises:
+        Problem: It is no JSON, or a field is missing, unknown or wrong (400, as the servers that
+            are spoken like answer).
+    """
+    body = await request.body()
+    try:
+        if len(body) < LARGE_BYTES:
+            return model.model_validate_json(body)
+        return await asyncio.to_thread(model.model_validate_json, body)
+    except ValidationError as error:
+        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, in_a_line(error), kind="schema", field=place or None
+        ) from error
+
+
+async def read_parts(
+    inputs: Sequence[InputModel], minus: Sequence[InputModel], settings: Settings
+) -> list[Part]:
+    """As :func:`parts_of`, without holding up other requests while large data is decoded."""
+    large = any(len(given.data or "") >= LARGE_BYTES for given in (*inputs, *minus))
+    if large:
+        return await asyncio.to_thread(parts_of, inputs, minus, settings)
+    return parts_of(inputs, minus, settings)
+
+
+def parts_of(
+    inputs: Sequence[InputModel], minus: Sequence[InputModel], settings: Settings
+) -> list[Part]:
+    """The parts of a query with their signed weights, those that are taken away last.
+
+    Raises:
+        UsageError: There are more than the server allows, a text is longer, or ``data`` is no
+            base64.
+    """
+    if len(inputs) + len(minus) > settings.max_parts:
+        raise UsageError(
+            f"a query of {len(inputs) + len(minus)} inputs; this server takes at most "
+            f"{settings.max_parts}"
+        )
+    return [
+        *(_part(given, given.weight, settings) for given in inputs),
+        *(_part(given, -given.weight, settings) for given in minus),
+    ]
+
+
+def check_text(text: str, what: str, settings: Settings) -> None:
+    """Refuse a text that is longer than the server allows.
+
+    Raises:
+        UsageError: With both lengths.
+    """
+    if len(text) > settings.max_text:
+        raise UsageError(
+            f"the {what} has {len(text)} characters; this server reads at most {settings.max_text}"
+        )
+
+
+def decode_base64(data: str) -> bytes:
+    """The bytes of base64 text or of a ``data:`` URL.
+
+    Raises:
+        UsageError: It is neither, or empty.
+    """
+    if data[:5].lower() == "data:":
+        head, comma, data = data.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise UsageError("a data: URL of an input looks like data:image/png;base64,iVBORw0K…")
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise UsageError("the data of an input is no base64 (RFC 4648, section 4)") from None
+    if not content:
+        raise UsageError("the data of an input is empty; send the content of the file")
+    return content
+
+
+async def _fields(form: FormData, model: type[BaseModel]) -> dict[str, object]:
+    """The fields of a form as those of the JSON body of a model."""
+    given: list[Given] = []
+    weights: list[Weight] = []
+    fields: dict[str, object] = {}
+    for name, value in form.multi_items():
+        kind = name.removeprefix(MINUS)
+        if kind in KINDS:
+            content = await value.read() if isinstance(value, UploadFile) else value
+            given.append(Given(kind=kind, value=content, minus=kind != name))
+        elif isinstance(value, UploadFile):
+            raise UsageError(f"the file {name} has no modality's name; call it image, audio, ...")
+        elif name == "weight":
+            weights.append(parse_weight(value))
+        elif name in fields:
+            raise UsageError(f"{name} is given twice")
+        else:
+            fields[name] = _json_or_text(name, value, model)
+    signs = signed_weights(given, weights)
+    inputs = [_input(part, weight) for part, weight in zip(given, signs, strict=True)]
+    return {**fields, "inputs": inputs} if inputs else fields
+
+
+def _input(part: Given, weight: float) -> dict[str, object]:
+    """A part of a form as in the JSON body."""
+    value = part.value
+    if part.kind == TEXT:
+        if isinstance(value, bytes):
+            value = _utf8(value)
+        return {"text": value, "weight": weight}
+    if part.kind in (ID, EMBEDDING):
+        return {part.kind: _json(part.kind, value), "weight": weight}
+    return {"modality": part.kind, "data": value, "weight": weight}
+
+
+def _json_or_text(name: str, value: str, model: type[BaseModel]) -> object:
+    """The value of a form field: as it is where a text is wanted, else as JSON."""
+    field = model.model_fields.get(name)
+    if field is None or field.annotation in (str, str | None):
+        return value
+    return _json(name, value)
+
+
+def _json(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is given as a file; give it as a field")
+    try:
+        return from_json(value)
+    except ValueError:
+        return value  # the schema says what is wrong with it
+
+
+def _utf8(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UsageError("the file of a text is not UTF-8") from None
+
+
+def _part(given: InputModel, weight: float, settings: Settings) -> Part:
+    value: str | bytes | list[float] | int | Url
+    if given.text is not None:
+        check_text(given.text, "text", settings)
+        modality, value = TEXT, given.text
+    elif given.embedding is not None:
+        modality, value = given.modality or EMBEDDING, given.embedding
+    elif given.id is not None:
+        modality, value = ID, given.id
+    else:
+        assert given.modality is not None  # the schema asks for it
+        modality = given.modality
+        if given.url is not None:
+            value = Url(given.url)
+        else:
+            assert given.data is not None
+            value = given.data if isinstance(given.data, bytes) else decode_base64(given.data)
+    return Part(modality=modality, value=value, weight=weight)

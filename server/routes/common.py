@@ -1,0 +1,132 @@
+"""What routes share: the engine of a request, answers as JSON, and how bodies are documented."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from ..engine import Engine
+from ..hub import Collection
+from ..inputs import read_parts
+from ..problems import ClientLeft
+from ..schemas import CacheModel, InputModel
+
+if TYPE_CHECKING:
+    from ...index.cache import Cache
+    from ...pipeline import Hit, Input, Mixture
+
+T = TypeVar("T")
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
+    for status, text in {
+        400: "The request cannot be done: an input cannot be read, or a value does not fit.",
+        401: "A key is asked for.",
+        404: "There is no such index or item.",
+        413: "The body is too large.",
+        422: "A field is missing, unknown or of a wrong type.",
+        429: "There is more to do than can wait; see Retry-After.",
+        503: "A part of the server is not ready.",
+    }.items()
+}
+
+
+def engine_of(request: Request) -> Engine:
+    """The engine of the server that got a request."""
+    engine = request.app.state.engine
+    assert isinstance(engine, Engine)
+    return engine
+
+
+async def read_inputs(
+    request: Request,
+    collection: Collection,
+    inputs: Sequence[InputModel],
+    minus: Sequence[InputModel] = (),
+) -> "list[Input]":
+    """The parts of a query, embedded."""
+    engine = engine_of(request)
+    return await engine.inputs(collection, await read_parts(inputs, minus, engine.settings))
+
+
+async def while_listening(request: Request, work: Coroutine[object, object, T]) -> T:
+    """What some work gives, unless the client leaves before: then it is cancelled.
+
+    Args:
+        request: Whose body was read.
+        work: The rest of it.
+
+    Raises:
+        ClientLeft: Nobody waits for an answer any more.
+    """
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeft
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+def cache_of(model: CacheModel | None) -> "Cache | None":
+    """Cache settings as the library takes them."""
+    return None if model is None else model.cache()
+
+
+def json_response(content: object, *, status: int = 200) -> Response:
+    """Models, dataclasses and plain values as JSON; fields that are ``None`` stay."""
+    return Response(to_json(content), status_code=status, media_type="application/json")
+
+
+def facts_of(mixture: "Mixture") -> dict[str, object]:
+    """What became of the parts, as QueryFacts has it."""
+    return {
+        "norm": mixture.norm,
+        "weights": mixture.weights,
+        "centred": mixture.centred,
+        "citations": [vars(citation) for citation in mixture.citations],
+    }
+
+
+def result_of(hit: "Hit") -> dict[str, object]:
+    """A neighbour, as Result has it."""
+    return vars(hit)
+
+
+def body_of(
+    model: type[BaseModel], examples: Mapping[str, object], *, form: bool = True
+) -> dict[str, Any]:
+    """How OpenAPI shows a body that is JSON, or a form.
+
+    Args:
+        model: Of the JSON.
+        examples: By name.
+        form: Whether it may be a form too.
+    """
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    shown = {name: {"value": value} for name, value in examples.items()}
+    content: dict[str, object] = {"application/json": {"schema": schema, "examples": shown}}
+    if form:
+        fields = {
+            "type": "object",
+            "description": "The fields of the JSON body; texts and files under the name of their "
+            "modality, with minus. in front of those taken away; weight=image=0.4",
+            "additionalProperties": True,
+        }
+        content["multipart/form-data"] = {"schema": fields}
+    return {"requestBody": {"required": True, "content": content}}

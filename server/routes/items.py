@@ -1,0 +1,87 @@
+"""Items of an index: what is known of them, and their pictures."""
+
+import io
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from ..engine import Engine
+from ..hub import Collection
+from ..problems import Problem
+from ..schemas import ItemModel
+from .common import PROBLEMS, engine_of, json_response
+
+router = APIRouter(tags=["items"])
+
+FOREVER = "private, max-age=3600"  # an item of a generation never changes
+Name = Annotated[str | None, Query(description="name of an index; by default the first")]
+
+
+@router.get("/v1/items/{item}", response_model=ItemModel, responses=PROBLEMS)
+async def item(request: Request, item: int, index: Name = None) -> Response:
+    """What the index knows of an item."""
+    engine = engine_of(request)
+    collection = engine.hub.get(index)
+    _check(collection, item)
+    (row,) = await engine.in_thread(lambda: collection.ab.index.rows([item]))
+    fields = ItemModel.model_validate(row)
+    return json_response(fields)
+
+
+@router.get(
+    "/v1/items/{item}/image",
+    responses={**PROBLEMS, 200: {"content": {"image/webp": {}}, "description": "The picture"}},
+    response_class=Response,
+)
+async def image(
+    request: Request,
+    item: int,
+    index: Name = None,
+    size: Annotated[
+        int | None, Query(ge=16, le=256, description="longer side at most, pixels")
+    ] = None,
+) -> Response:
+    """An item's picture, as WebP: the one that the index keeps, or a smaller one."""
+    engine = engine_of(request)
+    collection = engine.hub.get(index)
+    _check(collection, item)
+    content = await engine.in_thread(lambda: collection.ab.index.thumbnail(item))
+    if content is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"the index {collection.name} keeps no picture of item {item}: it was built without "
+            "thumbnails, or of a medium that has none",
+            kind="item",
+        )
+    if size is not None:
+        content = await _resized(engine, content, size)
+    headers = {"Cache-Control": FOREVER}
+    return Response(content, media_type="image/webp", headers=headers)
+
+
+async def _resized(engine: Engine, content: bytes, size: int) -> bytes:
+    from PIL import Image
+
+    def resize() -> bytes:
+        picture = Image.open(io.BytesIO(content))
+        if max(picture.size) <= size:
+            return content
+        picture.thumbnail((size, size))
+        file = io.BytesIO()
+        picture.save(file, "WEBP")
+        return file.getvalue()
+
+    return await engine.in_thread(resize)
+
+
+def _check(collection: Collection, item: int) -> None:
+    """Refuse an item that the index does not have."""
+    n_items = len(collection.ab.index)
+    if item < 0 or item >= n_items:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"the index {collection.name} has no item {item}; its items are 0 to {n_items - 1}",
+            kind="item",
+        )
