@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import anybind
 from anybind.encoders.modality import Modality, Vectors
@@ -13,43 +12,19 @@ from anybind.errors import IndexFolderError, MediaError, UsageError
 from anybind.index.filters import Filter
 from anybind.pipeline import Asked, Encoded
 
-N_PICTURES = 24
+from .conftest import N_PICTURES
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of test scenes, with the captions beside them."""
-    from anybind.world.captions import caption
-    from anybind.world.render import render
-    from anybind.world.scene import scene
-    from anybind.world.splits import split_ids
-
-    folder = tmp_path_factory.mktemp("pictures")
-    for number in split_ids("test", N_PICTURES):
-        Image.fromarray(render(scene(number), 96).image).save(folder / f"{number}.png")
-        (folder / f"{number}.txt").write_text(caption(scene(number)))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def folder(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index over them."""
-    out = tmp_path_factory.mktemp("index") / "world"
-    options = anybind.BuildOptions(source="folder", inputs=(str(pictures),), out=out, workers=1)
-    anybind.build_index(options, anybind.load_encoder())
-    return out
-
-
-@pytest.fixture(scope="session")
-def ab(folder: Path) -> anybind.AnyBind:
+def ab(world_index: Path) -> anybind.AnyBind:
     """The index, open."""
-    return anybind.load(folder)
+    return anybind.load(world_index)
 
 
-def test_a_search_equals_a_matrix_product(ab: anybind.AnyBind, pictures: Path) -> None:
+def test_a_search_equals_a_matrix_product(ab: anybind.AnyBind, world_pictures: Path) -> None:
     """The reference embeds every picture anew and sorts the products; vectors are stored as fp16,
     which moves a product by less than 1e-3."""
-    files = sorted(pictures.glob("*.png"))
+    files = sorted(world_pictures.glob("*.png"))
     vectors = ab.embed(image=list(files))
     query = ab.embed(text="a red train on snow")
     hits = ab.search(text="a red train on snow", k=N_PICTURES)
@@ -61,9 +36,9 @@ def test_a_search_equals_a_matrix_product(ab: anybind.AnyBind, pictures: Path) -
     assert {h.id for h in hits} == set(range(N_PICTURES))
 
 
-def test_a_picture_of_the_index_finds_itself(ab: anybind.AnyBind, pictures: Path) -> None:
+def test_a_picture_of_the_index_finds_itself(ab: anybind.AnyBind, world_pictures: Path) -> None:
     """Through the same file; its caption comes from the .txt beside it."""
-    path = sorted(pictures.glob("*.png"))[5]
+    path = sorted(world_pictures.glob("*.png"))[5]
     (hit,) = ab.search(image=path, k=1)
     assert hit.image_path is not None and Path(hit.image_path).name == path.name
     assert hit.score > 0.999
@@ -105,10 +80,10 @@ def plain(parts: Vectors, weights: list[float], centres: list[Vectors] | None = 
     return unit
 
 
-def test_arithmetic_equals_plain_numpy(ab: anybind.AnyBind, pictures: Path) -> None:
+def test_arithmetic_equals_plain_numpy(ab: anybind.AnyBind, world_pictures: Path) -> None:
     """A picture, two texts and an item of the index, with and without the means the manifest has,
     given by name and as inputs."""
-    path = sorted(pictures.glob("*.png"))[3]
+    path = sorted(world_pictures.glob("*.png"))[3]
     parts = np.stack(
         [ab.embed(image=path), *ab.embed(text=["blue", "red"]), ab.index.vectors([7])[0]]
     )
@@ -268,9 +243,11 @@ def test_mixtures_are_enhanced_at_once_as_one_by_one(ab: anybind.AnyBind) -> Non
         assert len(mixture.citations) == cache.k
 
 
-def test_a_medium_embedded_before_is_mixed_as_itself(ab: anybind.AnyBind, pictures: Path) -> None:
+def test_a_medium_embedded_before_is_mixed_as_itself(
+    ab: anybind.AnyBind, world_pictures: Path
+) -> None:
     """Beside others of its modality, centred, and left alone by the cache if it is a picture."""
-    path = sorted(pictures.glob("*.png"))[2]
+    path = sorted(world_pictures.glob("*.png"))[2]
     texts = ab.embed(text=["a dog", "a cat"])
     ready = [
         anybind.Input("text", "a dog"),
@@ -291,9 +268,9 @@ def test_a_medium_embedded_before_is_mixed_as_itself(ab: anybind.AnyBind, pictur
         ab.mix(anybind.Input("text", Encoded(np.ones(3, np.float32))))
 
 
-def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, pictures: Path) -> None:
+def test_32_threads_get_the_answers_of_one(ab: anybind.AnyBind, world_pictures: Path) -> None:
     """Texts and pictures mixed, different k; the reference runs the same queries in turn."""
-    files = sorted(pictures.glob("*.png"))
+    files = sorted(world_pictures.glob("*.png"))
     queries = [
         {"text": f"a {colour} thing", "k": k}
         if k % 2
@@ -366,9 +343,9 @@ def test_without_an_index_one_can_embed_only() -> None:
         ab.search(text="a dog")
 
 
-def test_another_encoder_is_refused(folder: Path) -> None:
+def test_another_encoder_is_refused(world_index: Path) -> None:
     """The published preparation gives other vectors, so it counts as another encoder."""
     other = anybind.load_encoder(reference=True)
     with pytest.raises(IndexFolderError) as caught:
-        anybind.load(folder, encoder=other)
+        anybind.load(world_index, encoder=other)
     assert other.fingerprint[:19] in str(caught.value)
