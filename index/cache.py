@@ -10,16 +10,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..encoders.modality import TOWER_OF, Modality, Tower, Vectors
 from ..errors import UsageError
-from .faiss_index import Ids
 from .mixing import CANCELLED
-from .neighbours import Neighbours
+
+if TYPE_CHECKING:  # settings of a cache are wanted where there is no index
+    from .faiss_index import Ids
+    from .neighbours import Neighbours
 
 BLOCK_BYTES = 4 << 20  # of neighbours' vectors held at once; about what a core's caches keep
 OTHER_THAN_PICTURES = frozenset(m for m in Modality if TOWER_OF[m] is not Tower.VISION)
@@ -40,7 +42,7 @@ class Searchable(Protocol):
         """What the items are."""
         ...
 
-    def search(self, queries: Vectors, k: int) -> Neighbours:
+    def search(self, queries: Vectors, k: int) -> "Neighbours":
         """The ``k`` items nearest to each query ``(n, dim)``; ``k`` beyond its size is refused."""
         ...
 
@@ -112,7 +114,7 @@ class Enhanced:
     """Queries after the cache, and the images they were blended with, best first."""
 
     vectors: Vectors  # (n, dim); unit rows, or of any length without Cache.normalize
-    ids: Ids  # (n, k) items of the index
+    ids: "Ids"  # (n, k) items of the index
     weights: Vectors  # (n, k) what each counted: softmax sums to 1, linear is the scores
     scores: Vectors  # (n, k) inner products of query and item: cosines, for unit queries
 
@@ -158,7 +160,9 @@ def enhance_each(queries: Vectors, index: Searchable, caches: Sequence[Cache]) -
     return enhanced
 
 
-def _blend(queries: Vectors, numbers: Ids, index: Searchable, cache: Cache, out: Enhanced) -> None:
+def _blend(
+    queries: Vectors, numbers: "Ids", index: Searchable, cache: Cache, out: Enhanced
+) -> None:
     """Blend some of the queries with their neighbours.
 
     Args:
@@ -204,7 +208,7 @@ def _lengths(rows: Vectors) -> Vectors:
     return lengths
 
 
-def _make_unit(rows: Vectors, size: Vectors, numbers: Ids) -> None:
+def _make_unit(rows: Vectors, size: Vectors, numbers: "Ids") -> None:
     """Bring rows to unit length, in place.
 
     Args:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -377,3 +378,12 @@ def test_openapi_names_every_route_with_an_example(client: httpx.Client) -> None
         assert set(fields) == set(model.model_fields)
         for example in body["application/json"]["examples"].values():
             model.model_validate(example["value"])
+
+
+def test_the_page_of_the_schema_asks_nobody_else(client: httpx.Client) -> None:
+    """Every address in it is the server's own, and is there."""
+    page = client.get("/docs").raise_for_status().text
+    found = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert found and not [address for address in found if "//" in address]
+    for address in found:
+        client.get(address).raise_for_status()

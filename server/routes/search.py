@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...errors import UsageError
-from ...index.filters import Filter
 from ..engine import Found, Wanted, all_of
 from ..hub import Collection
 from ..inputs import read_body
@@ -77,6 +76,8 @@ async def search(request: Request) -> Response:
 
 
 async def _wanted(request: Request, collection: Collection, query: QueryModel) -> Wanted:
+    from ...index.filters import Filter
+
     most = engine_of(request).settings.max_k
     if query.k + query.offset > most:
         raise UsageError(
