@@ -179,6 +179,14 @@ def test_other_addresses_want_keys_or_an_insecure_will(host: str) -> None:
     check_exposure(Settings(host=host, api_keys_file=Path("keys.txt")))
 
 
+def test_the_application_comes_up_without_anything_heavy() -> None:
+    """So that the server listens at once; what is heavy is imported behind that."""
+    heavy = "{'torch', 'faiss', 'transformers', 'sqlalchemy', 'pyarrow', 'av'}"
+    code = f"import sys, anybind.server.app; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 # ---------------------------------------------------------------------------------- the command
 
 
