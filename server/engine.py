@@ -6,6 +6,7 @@ and mixed, searched and answered in worker threads. Vectors of media that come a
 
 import asyncio
 import hashlib
+import importlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
@@ -273,7 +274,8 @@ class Engine:
         def begin(collection: Collection) -> None:
             asyncio.run_coroutine_threadsafe(self._warm(collection), loop)
 
-        await asyncio.to_thread(self.hub.load, begin)
+        imports = asyncio.to_thread(importlib.import_module, "torch")  # beside the indices
+        await asyncio.gather(imports, asyncio.to_thread(self.hub.load, begin))
 
     async def close(self) -> None:
         """Let go of threads and processes; what runs is finished."""
@@ -286,14 +288,18 @@ class Engine:
     async def _warm(self, collection: Collection) -> None:
         """Start the decoders, and read the tower that most queries need."""
         try:
-            await self._pool(collection.ab.encoder).started()
             text = Part(modality=str(Modality.TEXT), value="a picture", weight=1.0)
-            await self.inputs(collection, [text])
+            await all_of(
+                [self._pool(collection.ab.encoder).started(), self._warm_up(collection, text)]
+            )
         except AnyBindError as error:
             self._decoding = str(error)
             logger.error("could not start the decoders: %s", error)
         else:
             self._decoding = READY
+
+    async def _warm_up(self, collection: Collection, part: Part) -> None:
+        await self.inputs(collection, [part])
 
     # ------------------------------------------------------------------------------ embedding
 
