@@ -6,8 +6,9 @@ included; a weight is for all parts of a modality (``audio=0.6``) or for one of 
 """
 
 import math
+import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex, cast
 
 from .encoders.modality import Modality
 from .errors import UsageError
@@ -77,3 +78,15 @@ def signed_weights(given: Sequence[Given], weights: Sequence[Weight]) -> list[fl
         for place in places if asked.position is None else [places[asked.position]]:
             found[place] = asked.weight
     return [-weight if part.minus else weight for part, weight in zip(given, found, strict=True)]
+
+
+def row_number(value: object) -> int:
+    """The row of the index that an id is.
+
+    Raises:
+        UsageError: It is no whole number.
+    """
+    try:
+        return operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise UsageError(f"id {value!r} is no row number; ids are whole numbers from 0") from None

@@ -6,7 +6,6 @@ them. The command line and every other front call this class and add nothing of 
 
 import logging
 import math
-import operator
 import os
 import sys
 from collections import Counter
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, SupportsIndex, TypedDict, Unpack, cast, overload
+from typing import Literal, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
@@ -41,7 +40,7 @@ from .index.search import Index
 from .index.shards import Row
 from .llm.config import Generation
 from .llm.presets import LanguageModels, Preset, Task, preset_of
-from .parts import EMBEDDING, ID, KINDS
+from .parts import EMBEDDING, ID, KINDS, row_number
 
 logger = logging.getLogger(__name__)
 
@@ -533,7 +532,7 @@ class AnyBind:
             places = [i for i in rest if parts[i].modality == kind]
             values = [parts[i].value for i in places]
             if kind == ID:
-                rows[places] = self.index.vectors([_whole(value) for value in values])
+                rows[places] = self.index.vectors([row_number(value) for value in values])
             elif kind == EMBEDDING:
                 rows[places] = [_vector(value, self.encoder.dim) for value in values]
             else:
@@ -735,11 +734,3 @@ def _vector(value: object, dim: int) -> Vectors:
     if not np.isfinite(row).all() or not row.any():
         raise UsageError("the embedding is zero or not finite; it has no direction")
     return row
-
-
-def _whole(value: object) -> int:
-    """The row number that an ``id`` is."""
-    try:
-        return operator.index(cast(SupportsIndex, value))
-    except TypeError:
-        raise UsageError(f"id {value!r} is no row number; ids are whole numbers from 0") from None

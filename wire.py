@@ -6,11 +6,10 @@ sent. Local media are read and become the content of files, so that no path leav
 
 import base64
 import json
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Generic, Literal, SupportsIndex, TypeVar, cast
+from typing import Generic, Literal, TypeVar, cast
 
 import httpx
 import numpy as np
@@ -30,7 +29,7 @@ from .errors import (
 )
 from .index.cache import OTHER_THAN_PICTURES, Cache
 from .llm.config import Generation
-from .parts import EMBEDDING, ID
+from .parts import EMBEDDING, ID, row_number
 from .pipeline import Citation, Hit, Input, Media, Mixture, Query, inputs_of, only_medium
 from .server.schemas import (
     Answered,
@@ -176,12 +175,14 @@ class Requests:
 
     def item(self, id: int) -> Request[ItemModel]:
         """What the index knows of an item."""
-        return self._get(f"v1/items/{_whole(id)}", lambda response: _model(ItemModel, response))
+        return self._get(f"v1/items/{row_number(id)}", lambda response: _model(ItemModel, response))
 
     def image(self, id: int, size: int | None) -> Request[bytes]:
         """An item's picture."""
         more = {} if size is None else {"size": size}
-        return self._get(f"v1/items/{_whole(id)}/image", lambda response: response.content, **more)
+        return self._get(
+            f"v1/items/{row_number(id)}/image", lambda response: response.content, **more
+        )
 
     def indices(self) -> Request[IndicesModel]:
         """What is served."""
@@ -312,7 +313,7 @@ def _wire(part: Input) -> Wire:
     value = part.value
     weight = float(part.weight)
     if part.modality == ID:
-        return {"id": _whole(value), "weight": weight}
+        return {"id": row_number(value), "weight": weight}
     if part.modality == EMBEDDING:
         return {"embedding": _floats(value), "weight": weight}
     if part.modality == Modality.TEXT:
@@ -336,14 +337,6 @@ def _floats(value: object) -> list[float]:
         raise UsageError(f"an embedding is finite numbers (dim,); this has shape {row.shape}")
     numbers: list[float] = row.tolist()
     return numbers
-
-
-def _whole(value: object) -> int:
-    """The row number that an id is."""
-    try:
-        return operator.index(cast(SupportsIndex, value))
-    except TypeError:
-        raise UsageError(f"id {value!r} is no row number; ids are whole numbers from 0") from None
 
 
 def _batches(parts: Iterable[Wire], most: int) -> Iterator[list[Wire]]:

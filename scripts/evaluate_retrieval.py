@@ -28,6 +28,7 @@ from gallery import (
 )
 from tqdm import tqdm
 
+from anybind.cores import available_cores
 from anybind.encoders.audio import AudioPreprocessor
 from anybind.encoders.encoder import Encoder, load_encoder
 from anybind.encoders.media import Floats, Frames, Motion
@@ -37,7 +38,6 @@ from anybind.world.categories import CATEGORY_NAMES
 from anybind.world.motion import GRAVITY, MOTION_OF
 from anybind.world.scene import Scene, scene
 from anybind.world.splits import split_ids
-from anybind.world.workers import available_cores
 
 Halves = npt.NDArray[np.float16]
 

@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from anybind.cores import available_cores
 from anybind.encoders.encoder import Encoder
 from anybind.encoders.modality import Modality, Vectors
 from anybind.files import atomic_path
 from anybind.world.media import medium
 from anybind.world.scene import Place, Scene, scene
 from anybind.world.splits import split_ids
-from anybind.world.workers import available_cores, map_in_order
+from anybind.world.workers import map_in_order
 
 T = TypeVar("T")
 Ids = npt.NDArray[np.int64]

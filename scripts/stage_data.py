@@ -17,6 +17,7 @@ from gallery import map_media
 from PIL import Image
 from tqdm import tqdm
 
+from anybind.cores import available_cores
 from anybind.encoders.modality import Modality
 from anybind.files import atomic_path, write_atomically
 from anybind.llm.records import MARKER
@@ -33,7 +34,6 @@ from anybind.world.dialogues import (
 from anybind.world.phrases import CAPTION_REQUESTS, DESCRIPTION_REQUESTS
 from anybind.world.scene import Scene, scene
 from anybind.world.splits import split_ids
-from anybind.world.workers import available_cores
 
 FIRST = 100_000  # scene of the training split; imagebind-mini was trained on the first 60,000
 SIZE = 96  # pixels a side, what imagebind-mini reads

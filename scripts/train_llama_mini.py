@@ -91,7 +91,7 @@ def sizes(vocabulary: int) -> LlamaConfig:
 class Reading(Schedule):
     """The base: a sample is a row of CONTEXT tokens, each of which is seen once."""
 
-    n_samples: int = 16_000
+    n_samples: int = 9_000
     batch: int = 16
     lr_rest: float = 2e-3
 
@@ -117,15 +117,15 @@ STAGES = (
     Stage(
         name="captions",
         phase=Phase.PRETRAIN,
-        sources={CAPTIONS: 1.0, CAPTIONS_ZH: 0.5},
-        n_samples=360_000,
+        sources={CAPTIONS: 1.0, CAPTIONS_ZH: 1.0},
+        n_samples=150_000,
         lr=1e-3,
     ),
     Stage(
         name="instructions",
         phase=Phase.FINETUNE,
         sources={TASKS: 1.0, EXERCISES: 1.0},
-        n_samples=330_000,
+        n_samples=220_000,
         lr=1e-3,
         after="captions",
     ),
@@ -141,7 +141,7 @@ STAGES = (
         name="chat",
         phase=Phase.FINETUNE,
         sources={CHATS: 1.0, TASKS: 0.05, EXERCISES: 0.1},
-        n_samples=40_000,
+        n_samples=25_000,
         lr=5e-4,
         after="descriptions",
     ),

@@ -17,12 +17,12 @@ from gallery import map_media
 from torch import Tensor
 from tqdm import tqdm
 
+from anybind.cores import available_cores
 from anybind.encoders.modality import Modality
 from anybind.encoders.preprocess import Preprocessor
 from anybind.encoders.text import TextPreprocessor, Tokenizer
 from anybind.world.captions import captions
 from anybind.world.scene import Scene
-from anybind.world.workers import available_cores
 
 CHUNK = 2000  # scenes rendered between two writes, so that rendering resumes too
 MAX_TOKENS = 48  # longer captions are left out, where a scene has shorter ones

@@ -6,7 +6,6 @@ background, and until they are there requests are told so.
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from ..cores import available_cores
 from .edge import Edge
 from .engine import Engine
 from .fetching import Fetcher, FetchLimits
@@ -54,6 +54,8 @@ def create_app(settings: Settings, hub: Hub) -> FastAPI:
     """
     metrics = Metrics()
     keys = None if settings.api_keys_file is None else Keys.load(settings.api_keys_file)
+    if keys is not None:
+        logger.info("asking for keys n=%d", len(keys))
     fetcher = None
     if settings.allow_url_fetch:
         fetcher = Fetcher(
@@ -95,7 +97,7 @@ def _lifespan(
 
 
 def _n_decoders(settings: Settings) -> int:
-    return settings.decoders or min(MOST_DECODERS, len(os.sched_getaffinity(0)))
+    return settings.decoders or min(MOST_DECODERS, available_cores())
 
 
 def _openapi(app: FastAPI) -> dict[str, object]:

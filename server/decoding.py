@@ -41,9 +41,7 @@ logger = logging.getLogger(__name__)
 
 # Imported once, before the workers are forked off, so that a replaced one starts at once.
 PRELOADED = ("anybind.server.decoding", "PIL.JpegImagePlugin", "av", "soundfile", "trimesh")
-START_SECONDS = (
-    60.0  # for a worker to come up on a busy machine; the imports take one on an idle one
-)
+START_SECONDS = 60.0  # for a worker to come up on a busy machine
 GRACE_SECONDS = 1.0  # after which a worker whose server is gone ends by itself
 MAX_FILES = 64  # open at once in a worker
 MAX_HEAD_BYTES = 65_536  # of what a worker says about its result

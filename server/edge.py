@@ -1,8 +1,8 @@
 """The outermost layer: what is decided about a request before its body is read.
 
-Who asks (a key), how often (a rate), whether there is room (requests in work, by kind), and how
-large the body is. A request that is turned away costs one small response. All others are numbered,
-timed, counted and logged here.
+Whether a strange page sent it (:mod:`.browsers`), who asks (a key), how often (a rate), whether
+there is room (requests in work, by kind), and how large the body is. A request that is turned away
+costs one small response. All others are numbered, timed, counted and logged here.
 """
 
 import base64
@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ..errors import Overloaded
+from .browsers import Browsers
 from .keys import Key, Keys, RateLimiter, Role
 from .logs import request_id_of
 from .metrics import Metrics
@@ -36,6 +37,7 @@ access = logging.getLogger("anybind.access")
 OPEN = frozenset({"/", "/healthz", "/readyz"})  # without a key; so is the page's folder
 OPEN_FOLDER = "/page/"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,64}")  # one that a client may choose
+LENGTH = re.compile(rb"[0-9]{1,18}")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -92,7 +94,9 @@ class Edge:
             Work.SEARCH: Room(settings.max_searches),
             Work.ANSWER: Room(settings.max_answers),
         }
-        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+        if (limiter := self._limiter) is not None:
+            metrics.gauge("anybind_callers", "Whose rate is counted", lambda: len(limiter))
+        self._browsers = Browsers(settings, keys=keys is not None)
         metrics.gauges(
             "anybind_in_work",
             "Requests that are being answered",
@@ -122,7 +126,7 @@ class Edge:
                 message["headers"] = [
                     *message["headers"],
                     *HEADERS,
-                    *self._cross_origin(headers.get(b"origin")),
+                    *self._browsers.readable(headers.get(b"origin")),
                     (b"x-request-id", number.encode()),
                 ]
             await send(message)
@@ -131,8 +135,11 @@ class Edge:
         begun = False
         try:
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-                await self._preflight(answer, headers)
+                allowed, more = self._browsers.preflight(headers.get(b"origin"))
+                await answer({"type": "http.response.start", "status": allowed, "headers": more})
+                await answer({"type": "http.response.body", "body": b""})
                 return
+            self._browsers.check(scope["method"], headers)
             self._admit(scope, path, headers, room)
             if room is not None:
                 room.taken += 1
@@ -178,7 +185,7 @@ class Edge:
                 "try again soon"
             )
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._settings.max_body_bytes:
+        if not LENGTH.fullmatch(length) or int(length) > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
         name = (scope.get("client") or ("-",))[0]
         if self._keys is not None and not (path in OPEN or path.startswith(OPEN_FOLDER)):
@@ -214,29 +221,6 @@ class Edge:
             return message
 
         return bounded
-
-    def _cross_origin(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """The headers that let a page of another origin read a response."""
-        if origin is None or not self._origins & {origin, b"*"}:
-            return []
-        return [
-            (b"access-control-allow-origin", b"*" if b"*" in self._origins else origin),
-            (b"access-control-expose-headers", b"x-request-id, retry-after"),
-            (b"vary", b"origin"),
-        ]
-
-    async def _preflight(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
-        """Answer a browser that asks whether a page of another origin may ask."""
-        allowed = self._cross_origin(headers.get(b"origin"))
-        more = [
-            (b"access-control-allow-methods", b"GET, POST"),
-            (b"access-control-allow-headers", b"authorization, content-type"),
-            (b"access-control-max-age", b"600"),
-        ]
-        status = HTTPStatus.NO_CONTENT if allowed else HTTPStatus.FORBIDDEN
-        start = {"status": status, "headers": more if allowed else []}
-        await send({"type": "http.response.start", **start})
-        await send({"type": "http.response.body", "body": b""})
 
 
 def _token(headers: Mapping[bytes, bytes]) -> str:

@@ -180,6 +180,7 @@ class Engine:
         metrics.gauges(
             "anybind_index_generation", "Of each index", "index", lambda: dict(hub.generations)
         )
+        metrics.gauge("anybind_answers_running", "Answers that are being drawn", self._n_running)
         metrics.gauges("anybind_waiting", "Items that wait for a batch", "work", self._waiting)
 
     async def inputs(self, collection: Collection, parts: Sequence[Part]) -> "list[Input]":
@@ -276,6 +277,16 @@ class Engine:
 
         imports = asyncio.to_thread(importlib.import_module, "torch")  # beside the indices
         await asyncio.gather(imports, asyncio.to_thread(self.hub.load, begin))
+        if not self.hub.generations:
+            self._decoding = "they start with an index, and none could be opened"
+
+    async def reload(self, name: str | None = None) -> list[str]:
+        """Swap to the newest generations, as :meth:`Hub.reload`."""
+        none = not self.hub.generations
+        changed = await self.in_thread(lambda: self.hub.reload(name))
+        if none:
+            await self._warm(self.hub.get(changed[0]))
+        return changed
 
     async def close(self) -> None:
         """Let go of threads and processes; what runs is finished."""
@@ -388,6 +399,9 @@ class Engine:
         for batch in self._answers.values():
             waiting["answer"] = waiting.get("answer", 0) + batch.n_waiting
         return waiting
+
+    def _n_running(self) -> int:
+        return sum(batch.n_running for batch in self._answers.values())
 
     # ------------------------------------------------------------------- searching and answering
 

@@ -84,11 +84,6 @@ class Hub:
         return {name: each.generation for name, each in self._collections.items()}
 
     @property
-    def ready(self) -> bool:
-        """Whether every part is."""
-        return all(state == READY for state in self._parts.values())
-
-    @property
     def can_answer(self) -> bool:
         """Whether the language model is loaded."""
         return self._parts.get(LANGUAGE_MODEL) == READY

@@ -11,7 +11,7 @@ Source: https://platform.openai.com/docs/api-reference; ``video_url`` is vLLM's.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -135,11 +135,14 @@ def _named(given: str, modality: Kind | None) -> InputModel:
 # ------------------------------------------------------------------------------------------ chat
 
 
+PART_TYPE: Any = Field(description="which kind of part it is")
+
+
 class TextPart(Body):
     """Words."""
 
-    type: Literal["text"]
-    text: str
+    type: Literal["text"] = PART_TYPE
+    text: str = Field(description="what is said", examples=["What is this?"])
 
 
 class UrlModel(Body):
@@ -152,15 +155,15 @@ class UrlModel(Body):
 class ImagePart(Body):
     """A picture."""
 
-    type: Literal["image_url"]
-    image_url: UrlModel
+    type: Literal["image_url"] = PART_TYPE
+    image_url: UrlModel = Field(description="the file")
 
 
 class VideoPart(Body):
     """A video, as vLLM takes it."""
 
-    type: Literal["video_url"]
-    video_url: UrlModel
+    type: Literal["video_url"] = PART_TYPE
+    video_url: UrlModel = Field(description="the file")
 
 
 class AudioModel(Body):
@@ -173,15 +176,15 @@ class AudioModel(Body):
 class AudioPart(Body):
     """A sound."""
 
-    type: Literal["input_audio"]
-    input_audio: AudioModel
+    type: Literal["input_audio"] = PART_TYPE
+    input_audio: AudioModel = Field(description="the file")
 
 
 class AnyBindPart(Body):
     """Anything that a query may be mixed of, with its weight."""
 
-    type: Literal["anybind"]
-    anybind: InputModel
+    type: Literal["anybind"] = PART_TYPE
+    anybind: InputModel = Field(description="as the native routes take it")
 
 
 Part = Annotated[
@@ -201,8 +204,8 @@ Content = Annotated[  # told apart first, so that an error is about the one that
 class Message(OpenAIBody):
     """What somebody said, and showed."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content | None = None
+    role: Literal["system", "developer", "user", "assistant"] = Field(description="who says it")
+    content: Content | None = Field(default=None, description="words, or parts: words and media")
     name: str | None = Field(default=None, description="has no effect")
 
     @property
@@ -263,7 +266,9 @@ class ChatRequest(OpenAIBody):
         description=f"up to {MOST_STOPS} strings; the answer ends in front of the first",
     )
     stream: bool | None = Field(default=None, description="answer in chunks, as server-sent events")
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | None = Field(
+        default=None, description="what the stream tells beside the answer"
+    )
     n: int | None = Field(default=None, description="1: there is one answer")
     frequency_penalty: float | None = Field(default=None, description="0; see repetition_penalty")
     presence_penalty: float | None = Field(default=None, description="0; see repetition_penalty")

@@ -52,9 +52,12 @@ OPENAI_CODES = {"key": "invalid_api_key", "overloaded": "rate_limit_exceeded"}  
 class ProblemModel(BaseModel):
     """An error, as RFC 9457 has it."""
 
-    type: str = Field(examples=["about:blank#usage"])
+    type: str = Field(
+        description="about:blank, and behind # the kind of error, for programs",
+        examples=["about:blank#usage"],
+    )
     title: str = Field(description="the status in words")
-    status: int
+    status: int = Field(description="as in the response's first line")
     detail: str = Field(description="what was asked, what there is, what to do")
     instance: str = Field(description="the route")
     request_id: str = Field(description="in the server's log")

@@ -115,6 +115,7 @@ class CacheModel(Body):
 
 
 Inputs = Annotated[list[InputModel], Field(description="the parts; their weighted sum is asked")]
+TookMs = Annotated[float, Field(description="milliseconds in the server")]
 Filter = dict[str, object]  # by column; index.filters says which values it may have
 
 
@@ -176,12 +177,12 @@ class Result(BaseModel):
     id: int = Field(description="row of the index, from 0")
     score: float = Field(description="cosine similarity to the query, -1 to 1")
     key: str = Field(description="the item's name in its source")
-    caption: str | None
-    url: str | None
+    caption: str | None = Field(description="the source's, if it has one")
+    url: str | None = Field(description="where the source got it, if it says so")
     image_path: str | None = Field(description="of a picture, from the source's root")
     path: str | None = Field(description="of any other medium, from the source's root")
     width: int | None = Field(description="pixels of the original picture")
-    height: int | None
+    height: int | None = Field(description="pixels of the original picture")
 
 
 class CitationModel(Result):
@@ -195,7 +196,7 @@ class QueryFacts(BaseModel):
 
     norm: float = Field(description="length of the sum: small where the parts disagree")
     weights: list[float] = Field(description="of the parts, as they entered the sum")
-    centred: bool
+    centred: bool = Field(description="whether the modalities' means were taken out")
     citations: list[CitationModel] = Field(
         default=[], description="images the cache blended in, best first"
     )
@@ -204,21 +205,21 @@ class QueryFacts(BaseModel):
 class Answered(BaseModel):
     """The answer to one query."""
 
-    results: list[Result]
-    query: QueryFacts
+    results: list[Result] = Field(description="neighbours, the nearest first")
+    query: QueryFacts = Field(description="what became of its parts")
 
 
 class SearchResponse(Answered):
-    """The answer to one query, or to several under ``answers``."""
+    """The answer to one query."""
 
-    took_ms: float
+    took_ms: TookMs
 
 
 class SearchResponses(BaseModel):
     """The answers to several queries, in their order."""
 
-    answers: list[Answered]
-    took_ms: float
+    answers: list[Answered] = Field(description="one a query")
+    took_ms: TookMs
 
 
 class EmbedRequest(Body):
@@ -246,30 +247,30 @@ class EmbedRequest(Body):
 class Embedded(BaseModel):
     """One input, embedded."""
 
-    modality: Kind
-    embedding: list[float] = Field(description="unit length")
+    modality: Kind = Field(description="what it is")
+    embedding: list[float] = Field(description="its vector, of unit length")
 
 
 class MixtureModel(QueryFacts):
     """Inputs, mixed."""
 
-    vector: list[float] = Field(description="unit length")
+    vector: list[float] = Field(description="their sum, brought to unit length")
 
 
 class EmbedResponse(BaseModel):
     """Vectors, one an input or one of all; the other field is absent."""
 
-    encoder: str
-    dim: int
-    embeddings: list[Embedded] | None = None
-    mixture: MixtureModel | None = None
+    encoder: str = Field(description="whose vectors they are")
+    dim: int = Field(description="numbers in each")
+    embeddings: list[Embedded] | None = Field(default=None, description="one an input")
+    mixture: MixtureModel | None = Field(default=None, description="with mix: one of all inputs")
 
 
 class TurnModel(Body):
     """A question that was answered, and what was shown with it."""
 
-    question: str
-    answer: str
+    question: str = Field(description="what was asked")
+    answer: str = Field(description="what was answered")
     inputs: Inputs = []
 
 
@@ -277,7 +278,9 @@ class AskRequest(Body):
     """A question about media, or about what was shown before."""
 
     index: str | None = Field(default=None, description="name of an index; by default the first")
-    question: str = Field(examples=["What is making this sound?"])
+    question: str = Field(
+        description="what is asked, in words", examples=["What is making this sound?"]
+    )
     inputs: Inputs = []
     minus: list[InputModel] = Field(default=[], description="parts that are taken away")
     history: list[TurnModel] = Field(default=[], description="earlier turns, the oldest first")
@@ -287,10 +290,23 @@ class AskRequest(Body):
     centre: bool = Field(
         default=False, description="take out of each part the mean of its modality"
     )
-    temperature: float = Field(default=Generation.temperature, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=Generation.top_p, gt=0, le=1)
+    temperature: float = Field(
+        default=Generation.temperature,
+        ge=0,
+        allow_inf_nan=False,
+        description="0 takes the likeliest token each time; more draws more freely",
+    )
+    top_p: float = Field(
+        default=Generation.top_p,
+        gt=0,
+        le=1,
+        description="tokens are drawn from the likeliest that have this share together",
+    )
     repetition_penalty: float = Field(
-        default=Generation.repetition_penalty, gt=0, allow_inf_nan=False
+        default=Generation.repetition_penalty,
+        gt=0,
+        allow_inf_nan=False,
+        description="above 1, fewer repetitions",
     )
     max_tokens: int | None = Field(default=None, ge=1, description="of the answer, at most")
     seed: int | None = Field(default=None, description="the same seed gives the same answer")
@@ -300,10 +316,10 @@ class AskRequest(Body):
 class AskResponse(BaseModel):
     """An answer, and what it drew on."""
 
-    answer: str
+    answer: str = Field(description="the words")
     query: QueryFacts | None = Field(description="what was shown with this question; null: nothing")
     forgotten: int = Field(description="oldest turns that the context had no room for")
-    took_ms: float
+    took_ms: TookMs
 
 
 class ItemModel(BaseModel):
@@ -311,14 +327,14 @@ class ItemModel(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: int
-    key: str
-    caption: str | None
-    url: str | None
-    image_path: str | None
-    path: str | None
-    width: int | None
-    height: int | None
+    id: int = Field(description="row of the index, from 0")
+    key: str = Field(description="its name in its source")
+    caption: str | None = Field(description="the source's, if it has one")
+    url: str | None = Field(description="where the source got it, if it says so")
+    image_path: str | None = Field(description="of a picture, from the source's root")
+    path: str | None = Field(description="of any other medium, from the source's root")
+    width: int | None = Field(description="pixels of the original picture")
+    height: int | None = Field(description="pixels of the original picture")
     duration: float | None = Field(description="seconds, of sounds and videos")
     n_points: int | None = Field(description="of clouds")
     sha256: str = Field(description="of the file")
@@ -327,15 +343,15 @@ class ItemModel(BaseModel):
 class IndexModel(BaseModel):
     """One index that is served."""
 
-    name: str
-    modality: str
-    encoder: str
-    dim: int
-    items: int
+    name: str = Field(description="what requests call it")
+    modality: str = Field(description="of its items")
+    encoder: str = Field(description="whose vectors it holds")
+    dim: int = Field(description="numbers in a vector")
+    items: int = Field(description="how many it holds")
     factory: str = Field(description="FAISS's name of the kind of index")
     recall_at_10: float | None = Field(description="measured when it was built")
-    generation: int
-    created: str
+    generation: int = Field(description="how often it was built; reload takes the newest")
+    created: str = Field(description="when it was begun, ISO 8601")
 
 
 class IndicesModel(BaseModel):
@@ -343,7 +359,7 @@ class IndicesModel(BaseModel):
 
     indices: list[IndexModel] = Field(description="the first one answers where none is named")
     modalities: list[str] = Field(description="that a query may be made of")
-    language_model: str
+    language_model: str = Field(description="which one answers")
     can_answer: bool = Field(description="whether the language model is loaded")
     anybind: str = Field(description="version")
 

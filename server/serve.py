@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from ..errors import UsageError
 from .app import create_app
@@ -87,21 +88,22 @@ def run(folders: Mapping[str, Path], options: Mapping[str, object], settings: Se
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda number, frame: None)  # uvicorn raises them again when it is done
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(uvicorn.Server(config), hub, listening))
+        runner.run(_serve(uvicorn.Server(config), app, listening))
 
 
-async def _serve(server: uvicorn.Server, hub: Hub, listening: socket.socket) -> None:
+async def _serve(server: uvicorn.Server, app: FastAPI, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()  # which the loop itself would let go of
 
-    def reload() -> None:
+    async def reload() -> None:
         try:
-            changed = hub.reload()
+            changed = await app.state.engine.reload()
             logger.info("reloaded on SIGHUP: %s", ", ".join(changed) or "nothing new")
         except Exception:
             logger.exception("could not reload; what was served stays")
 
     if hasattr(signal, "SIGHUP"):  # not on Windows
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(reload())))
     with listening:
         await server.serve(sockets=[listening])
 

@@ -31,13 +31,20 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         default=(), description="origins whose pages may call this server; * allows all"
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="names under which this server may be asked beside localhost; * allows all. "
+        "By default checked only on loopback without keys",
+    )
     api_keys_file: Path | None = Field(
         default=None, description="keys that requests must bring; `anybind serve-key new` writes it"
     )
     rate: float = Field(
-        default=0, ge=0, description="requests a second that each key may make; 0 does not limit"
+        default=0,
+        ge=0,
+        description="searches, embeddings and answers a second for each key; 0: no limit",
     )
-    burst: int = Field(default=20, ge=1, description="requests that a key may make at once")
+    burst: int = Field(default=20, ge=1, description="of them at once")
 
     # how much at once
     max_searches: int = Field(

@@ -11,7 +11,6 @@ import json
 import math
 import re
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from anybind.server.routes import page as page_routes
 
 from .browser import chromium
 from .conftest import N_PICTURES as N
+from .programs import package, program
 from .serving import serving, write_language_model
 
 if TYPE_CHECKING:
@@ -625,8 +625,7 @@ def asked_everywhere(visit: Visit, media: dict[str, Path], library: anybind.AnyB
 def test_the_line_for_curl_runs_as_it_stands(
     visit: Visit, media: dict[str, Path], library: anybind.AnyBind
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("needs curl")
+    program("curl")
     captions = asked_everywhere(visit, media, library)
     line = shlex.split(snippet(visit, "curl").replace("\\\n", " "))
     done = subprocess.run(
@@ -641,7 +640,7 @@ def test_the_code_runs_as_it_stands(
 ) -> None:
     """Search and question; without seeds nobody can say what the answer is, but it is one."""
     if language == "openai":
-        pytest.importorskip("openai")
+        package("openai")
     captions = asked_everywhere(visit, media, library)
     visit.page.fill("#question", "w5 w9")
     visit.page.press("#question", "Enter")

@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -30,11 +29,13 @@ from anybind.index.generation import build_generation
 from anybind.index.manifest import EncoderId, Manifest, SourceInfo
 from anybind.index.shards import write_shard
 from anybind.server.fetching import Fetcher
+from anybind.server.keys import Role, new_key
 from anybind.server.routes.clip_retrieval import MOST_PICTURES
 from anybind.server.settings import Settings
 
 from .browser import chromium
 from .folders import rows_of, unit_rows, webp
+from .programs import lacking, package
 from .serving import Running, serving
 
 if TYPE_CHECKING:
@@ -138,15 +139,14 @@ def installed(end: str) -> Path:
         files = []
     found = [file for file in files if str(file).endswith(end)]
     if not found:
-        missing = "needs pip install --no-deps clip-retrieval==2.45.0"
-        (pytest.fail if os.environ.get("ANYBIND_CI") == "1" else pytest.skip)(missing)
+        lacking("needs clip-retrieval (pip install --no-deps clip-retrieval==2.45.0)")
     return Path(str(found[0].locate()))
 
 
 @pytest.fixture(scope="module")
 def clip_client() -> ModuleType:
     """``clip_client.py`` alone; its package would import a hundred others."""
-    pytest.importorskip("requests", reason="clip-retrieval's client needs requests")
+    package("requests")
     spec = importlib.util.spec_from_file_location("clip_client", installed("clip_client.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -200,6 +200,23 @@ def test_its_client_finds_what_the_library_finds(
     first = {"text": NAMED, "image": PICTURED, "url": PICTURED}.get(given, hits[0].id)
     assert found[0]["id"] == first
     assert given != "text" or COPY not in [each["id"] for each in found]
+
+
+def test_its_client_brings_a_key_in_the_url(
+    folders: Mapping[str, Path], ab: anybind.AnyBind, clip_client: ModuleType, tmp_path: Path
+) -> None:
+    """It knows no keys, but sends a URL's password."""
+    path = tmp_path / "keys.txt"
+    key = new_key(path, "ann", Role.USER)
+    with serving(folders, settings=Settings(decoders=1, api_keys_file=path)) as running:
+        address = running.url.removeprefix("http://")
+        for password in (key, key[:-1]):
+            url = f"http://ann:{password}@{address}/knn-service"
+            own = clip_client.ClipClient(url=url, indice_name=PLAIN)
+            if password == key:
+                is_results(own.query(text=TEXT), ab.search(text=TEXT, k=40, dedup=0.94))
+            else:
+                assert "key" in own.query(text=TEXT)["message"]
 
 
 def test_its_clients_options_are_followed(

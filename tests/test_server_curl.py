@@ -1,10 +1,8 @@
 """The curl lines of the README and of docs/server.md work as they stand."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from PIL import Image
 
 from .conftest import ROOT
+from .programs import program
 from .serving import Running, serving, write_language_model
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "server.md")
@@ -47,11 +46,7 @@ def folder(world_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def curl() -> str:
-    found = shutil.which("curl")
-    if found is None:
-        assert "ANYBIND_CI" not in os.environ, "curl is not installed"
-        pytest.skip("needs curl")
-    return found
+    return program("curl")
 
 
 @pytest.mark.parametrize("line", lines())

@@ -49,7 +49,7 @@ def test_parts_load_in_the_background_and_are_named(world_index: Path, tmp_path:
     none = tmp_path / "none"
     opener = Opener(base=none, adapter=none)
     hub = Hub({"world": world_index, "empty": tmp_path / "empty"}, opener)
-    assert set(hub.parts.values()) == {LOADING} and not hub.ready
+    assert set(hub.parts.values()) == {LOADING}
     with pytest.raises(Problem, match="world is loading") as early:
         hub.get()
     assert early.value.status == 503 and early.value.headers["Retry-After"] == "1"
@@ -57,7 +57,7 @@ def test_parts_load_in_the_background_and_are_named(world_index: Path, tmp_path:
     hub.load(lambda collection: begun.append(collection.name))
     assert begun == ["world"] and hub.parts["index world"] == READY
     assert "manifest" in hub.parts["index empty"] and str(none) in hub.parts[LANGUAGE_MODEL]
-    assert not hub.ready and not hub.can_answer
+    assert not hub.can_answer
     with pytest.raises(Problem, match="empty could not be opened") as failed:
         hub.get("empty")
     assert failed.value.status == 503
@@ -77,7 +77,7 @@ def test_indices_of_one_encoder_share_it_and_the_language_model(
     hub.load()
     a, b = hub.get("a").ab, hub.get("b").ab
     assert a.encoder is b.encoder and a.language_models is b.language_models
-    assert hub.ready and hub.can_answer
+    assert set(hub.parts.values()) == {READY} and hub.can_answer
 
 
 def test_a_reload_takes_what_is_newer_and_keeps_what_cannot_be_read(

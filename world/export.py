@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..cores import available_cores
 from ..encoders.modality import Modality
 from ..errors import UsageError
 from ..files import atomic_path, write_atomically
@@ -33,7 +34,7 @@ from .render import MAX_SIZE, MIN_SIZE, Box, Rendering, boxes, render
 from .scene import Scene, scene
 from .sound import SOUND_RATE, sound
 from .splits import split_ids
-from .workers import available_cores, map_in_order
+from .workers import map_in_order
 
 JPEG_QUALITY = 90
 ROWS_PER_SHARD = 1000

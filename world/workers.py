@@ -20,13 +20,6 @@ R = TypeVar("R")
 AHEAD = 2  # results a process that may wait to be collected
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _ignore_interrupts() -> None:
     """Leave Ctrl-C to the parent process, which stops handing out work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

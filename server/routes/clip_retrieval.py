@@ -26,7 +26,7 @@ from ..hub import Collection
 from ..inputs import read_json
 from ..problems import Problem
 from ..schemas import InputModel, medium
-from .common import body_of, engine_of, json_response, read_inputs, while_listening
+from .common import body_of, engine_of, json_response, read_inputs, shown, while_listening
 
 if TYPE_CHECKING:
     from ...index.search import Index
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["clip-retrieval"])
 
 DEDUP = 0.94  # the cosine from which clip-retrieval calls two results near duplicates
-MOST_PICTURES = 100  # in one response; each costs about 2 ms and 10 KB
+MOST_PICTURES = 100  # in one response; each is compressed anew
 JPEG_QUALITY = 85
 IGNORED = "X-Anybind-Ignored"
 NAME = re.compile(r"\w{1,40}", re.ASCII)  # of an option that may stand in a header
@@ -124,7 +124,7 @@ ERRORS: dict[int | str, dict[str, object]] = {
 
 
 def _responds(example: object) -> dict[int | str, dict[str, object]]:
-    return {200: {"content": {"application/json": {"example": example}}}, **ERRORS}
+    return {**shown(example), **ERRORS}
 
 
 @router.get("/indices-list", responses=_responds(["demo"]), summary="The names of the indices")

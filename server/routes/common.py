@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Request
@@ -108,6 +109,11 @@ def result_of(hit: "Hit") -> dict[str, object]:
     return vars(hit)
 
 
+def shown(example: object) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI shows what a route answers, by an example."""
+    return {HTTPStatus.OK: {"content": {"application/json": {"example": example}}}}
+
+
 def body_of(
     model: type[BaseModel], examples: Mapping[str, object], *, form: bool = True
 ) -> dict[str, Any]:
@@ -119,8 +125,8 @@ def body_of(
         form: Whether it may be a form too.
     """
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    shown = {name: {"value": value} for name, value in examples.items()}
-    content: dict[str, object] = {"application/json": {"schema": schema, "examples": shown}}
+    named = {name: {"value": value} for name, value in examples.items()}
+    content: dict[str, object] = {"application/json": {"schema": schema, "examples": named}}
     if form:
         fields = {
             "type": "object",

@@ -4,23 +4,37 @@ import io
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from ..engine import Engine
 from ..hub import Collection
 from ..problems import Problem
 from ..schemas import ItemModel
-from .common import PROBLEMS, engine_of, json_response
+from .common import PROBLEMS, engine_of, json_response, shown
 
 router = APIRouter(tags=["items"])
 
 FOREVER = "private, max-age=3600"  # an item of a generation never changes
+ITEM = {
+    "id": 17,
+    "key": "000000017",
+    "caption": "a red train on snow",
+    "url": None,
+    "image_path": "00000.tar#000000017.jpg",
+    "path": None,
+    "width": 96,
+    "height": 96,
+    "duration": None,
+    "n_points": None,
+    "sha256": "9f2c…",
+}
+Item = Annotated[int, Path(description="row of the index, from 0", examples=[17])]
 Name = Annotated[str | None, Query(description="name of an index; by default the first")]
 
 
-@router.get("/v1/items/{item}", response_model=ItemModel, responses=PROBLEMS)
-async def item(request: Request, item: int, index: Name = None) -> Response:
+@router.get("/v1/items/{item}", response_model=ItemModel, responses={**PROBLEMS, **shown(ITEM)})
+async def item(request: Request, item: Item, index: Name = None) -> Response:
     """What the index knows of an item."""
     engine = engine_of(request)
     collection = engine.hub.get(index)
@@ -37,7 +51,7 @@ async def item(request: Request, item: int, index: Name = None) -> Response:
 )
 async def image(
     request: Request,
-    item: int,
+    item: Item,
     index: Name = None,
     size: Annotated[
         int | None, Query(ge=16, le=256, description="longer side at most, pixels")

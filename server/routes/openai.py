@@ -8,9 +8,9 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from ...encoders.modality import Modality, Vectors
@@ -21,7 +21,7 @@ from ..inputs import check_text, read_json
 from ..openai_schemas import ChatRequest, EmbeddingsRequest, conversation_of
 from ..problems import Problem
 from ..schemas import CacheModel, InputModel
-from .common import body_of, engine_of, json_response, read_inputs, while_listening
+from .common import body_of, engine_of, json_response, read_inputs, shown, while_listening
 
 if TYPE_CHECKING:
     from ...pipeline import Input
@@ -42,6 +42,26 @@ ERRORS: dict[int | str, dict[str, object]] = {
     }
 }
 MODEL = {"id": "llama-mini", "object": "model", "created": 1_795_000_000, "owned_by": OWNER}
+EMBEDDED = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.12, -0.03]}],
+    "model": "imagebind-mini",
+    "usage": {"prompt_tokens": 5, "total_tokens": 5},
+}
+COMPLETION = {
+    "id": "chatcmpl-0984e918b5649ec3",
+    "object": "chat.completion",
+    "created": 1_795_000_000,
+    "model": "llama-mini",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "a red train on snow"},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18},
+}
 EMBEDDINGS = {
     "a text": {"model": "imagebind-mini", "input": "a red train on snow"},
     "a sound": {"model": "imagebind-mini", "input": "UklGRiQAAABXQVZF…", "modality": "audio"},
@@ -81,7 +101,7 @@ CHATS = {
 
 @router.get(
     "/v1/models",
-    responses={200: {"content": {"application/json": {"example": {"object": "list"}}}}, **ERRORS},
+    responses={**shown({"object": "list", "data": [MODEL]}), **ERRORS},
     summary="The encoders and the language model",
 )
 async def models(request: Request) -> dict[str, object]:
@@ -91,10 +111,13 @@ async def models(request: Request) -> dict[str, object]:
 
 @router.get(
     "/v1/models/{model:path}",
-    responses={200: {"content": {"application/json": {"example": MODEL}}}, **ERRORS},
+    responses={**shown(MODEL), **ERRORS},
     summary="One of them",
 )
-async def model(request: Request, model: str) -> dict[str, object]:
+async def model(
+    request: Request,
+    model: Annotated[str, Path(description="its name", examples=["llama-mini"])],
+) -> dict[str, object]:
     """An encoder or the language model."""
     found = _models(engine_of(request).hub)
     if model not in found:
@@ -138,10 +161,7 @@ def _unknown(model: str, names: Sequence[str]) -> Problem:
 
 @router.post(
     "/v1/embeddings",
-    responses={
-        200: {"content": {"application/json": {"example": {"object": "list"}}}},
-        **ERRORS,
-    },
+    responses={**shown(EMBEDDED), **ERRORS},
     openapi_extra=body_of(EmbeddingsRequest, EMBEDDINGS, form=False),
     summary="The vectors of inputs, as OpenAI has it",
 )
@@ -214,7 +234,7 @@ def _base64(row: Vectors) -> str:
         200: {
             "description": "A chat.completion; with stream, events of chat.completion.chunk",
             "content": {
-                "application/json": {"example": {"object": "chat.completion"}},
+                "application/json": {"example": COMPLETION},
                 "text/event-stream": {"schema": {"type": "string"}},
             },
         },

@@ -7,25 +7,56 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from ...encoders.modality import Modality
 from ..hub import LOADING, READY, Collection
 from ..keys import Role
 from ..problems import Problem
 from ..schemas import IndexModel, IndicesModel, ReloadModel
 from ..settings import is_loopback
-from .common import PROBLEMS, engine_of, json_response
+from .common import PROBLEMS, engine_of, json_response, shown
 
 router = APIRouter(tags=["operations"])
 
+METRICS = """\
+# HELP anybind_index_generation Of each index
+# TYPE anybind_index_generation gauge
+anybind_index_generation{index="demo"} 1.0
+"""
+INDICES = {
+    "indices": [
+        {
+            "name": "demo",
+            "modality": "image",
+            "encoder": "imagebind-mini",
+            "dim": 256,
+            "items": 5000,
+            "factory": "Flat",
+            "recall_at_10": 1.0,
+            "generation": 1,
+            "created": "2026-11-22T08:00:00+00:00",
+        }
+    ],
+    "modalities": [str(modality) for modality in Modality],
+    "language_model": "llama-mini",
+    "can_answer": True,
+    "anybind": "0.1.0",
+}
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=shown({"status": "ok"}))
 async def healthz() -> dict[str, str]:
     """Whether the process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "A part is loading, or failed"}})
+@router.get(
+    "/readyz",
+    responses={
+        **shown({"ready": True, "parts": {"index demo": READY, "language model": READY}}),
+        503: {"description": "A part is loading, or failed"},
+    },
+)
 async def readyz(request: Request) -> Response:
     """Whether every part is loaded; the parts by name, with the reason where one failed."""
     engine = engine_of(request)
@@ -36,13 +67,17 @@ async def readyz(request: Request) -> Response:
     return json_response({"ready": ready, "parts": parts}, status=200 if ready else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"example": METRICS}}}},
+)
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus's text format."""
     return Response(engine_of(request).metrics.text(), media_type=METRICS_TYPE)
 
 
-@router.get("/v1/index", response_model=IndicesModel, responses=PROBLEMS)
+@router.get("/v1/index", response_model=IndicesModel, responses={**PROBLEMS, **shown(INDICES)})
 async def indices(request: Request) -> Response:
     """The indices that are served, and what can be asked."""
     hub = engine_of(request).hub
@@ -59,7 +94,11 @@ async def indices(request: Request) -> Response:
     )
 
 
-@router.post("/v1/index/reload", response_model=ReloadModel, responses=PROBLEMS)
+@router.post(
+    "/v1/index/reload",
+    response_model=ReloadModel,
+    responses={**PROBLEMS, **shown({"generations": {"demo": 2}, "changed": ["demo"]})},
+)
 async def reload(
     request: Request,
     index: Annotated[str | None, Query(description="name of an index; by default all")] = None,
@@ -67,7 +106,7 @@ async def reload(
     """Swap to the newest generations. Requests in work finish on those they began with."""
     _check_admin(request)
     engine = engine_of(request)
-    changed = await engine.in_thread(lambda: engine.hub.reload(index))
+    changed = await engine.reload(index)
     return json_response(ReloadModel(generations=dict(engine.hub.generations), changed=changed))
 
 
