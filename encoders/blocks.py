@@ -58,7 +58,7 @@ class Attention(nn.Module):
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat((k, self._per_head(self.bias_k, k)), dim=2)
             v = torch.cat((v, self._per_head(self.bias_v, v)), dim=2)
-        mixed = _attend(q, k, v, causal=self.causal)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, n, dim))
         return out
 
@@ -66,21 +66,6 @@ class Attention(nn.Module):
         """``(1, 1, dim)`` to ``(B, heads, 1, dim / heads)``."""
         split = vector.view(1, self.n_heads, 1, -1).to(like.dtype)
         return split.expand(like.shape[0], -1, -1, -1)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
-    """Attention of ``(B, heads, n, .)``; in training on a CPU always in fp32.
-
-    There the fused backward of torch 2.13 takes 4 times as long in bf16 as in fp32, and was 60% of
-    a training step of imagebind-mini.
-    """
-    if q.requires_grad and q.device.type == "cpu" and q.dtype is not torch.float32:
-        with torch.autocast("cpu", enabled=False):
-            mixed = F.scaled_dot_product_attention(
-                q.float(), k.float(), v.float(), is_causal=causal
-            )
-            return mixed.to(q.dtype)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
 class MLP(nn.Module):

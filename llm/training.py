@@ -39,6 +39,7 @@ from ..encoders.encoder import Encoder, load_encoder
 from ..encoders.modality import Vectors
 from ..errors import AnyBindError, UsageError, WeightsError
 from ..files import remove, write_atomically, writing
+from ..precision import mixed_precision
 from .adapter import AdapterFile, check_base, fill, open_adapter, save_adapter
 from .base import Base, Precision, fingerprint_of, load_base
 from .batches import Order, collate, n_learned, shares
@@ -424,7 +425,7 @@ class _Run:
             waits = not last and isinstance(model, DistributedDataParallel)
             with self.accelerator.no_sync(model) if waits else nullcontext():
                 data = collate(self.examples, part, self.vectors)
-                with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+                with mixed_precision(device.type, enabled=self.bf16):
                     loss = model(
                         data.tokens.to(device),
                         data.labels.to(device),

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from anybind.precision import mixed_precision
+
 WARMUP = 0.04  # share of the steps
 CHECKPOINT_SECONDS = 300
 MAX_NORM = 1.0  # of the gradient
@@ -74,7 +76,7 @@ def fit(module: nn.Module, schedule: Schedule, loss_of: StepLoss, out: Path, *, 
                 group["lr"] = lr * factor
         rng = np.random.default_rng([schedule.seed, step])
         torch.manual_seed(int(rng.integers(2**62)))
-        with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bf16"):
+        with mixed_precision(device, enabled=schedule.precision == "bf16"):
             loss, figures = loss_of(step, rng)
         module.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

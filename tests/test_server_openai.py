@@ -513,6 +513,17 @@ def test_models_are_listed_and_found(client: openai.OpenAI, ab: anybind.AnyBind)
             "--allow-url-fetch",
         ),
         ({"messages": [asks("")]}, openai.BadRequestError, None, "the question is empty"),
+        (
+            {
+                "messages": [
+                    *[asks("w1"), {"role": "assistant", "content": "w2"}] * 65,
+                    asks("w1"),
+                ]
+            },
+            openai.BadRequestError,
+            None,
+            "65 earlier turns; this server reads at most 64",
+        ),
         ({"messages": [asks("w1 " * 7000)]}, openai.BadRequestError, None, "at most 20000"),
     ],
 )

@@ -315,6 +315,12 @@ def test_what_is_served_is_listed(client: httpx.Client, ab: anybind.AnyBind) -> 
             400,
             "64",
         ),
+        (
+            "ask",
+            {"question": "w1", "history": [{"question": "w1 " * 900, "answer": "w1 " * 900}]},
+            400,
+            "the conversation has 5402 characters; this server reads at most 5000",
+        ),
         ("ask", {"question": QUESTION, "top_p": 2}, 422, "top_p"),
     ],
 )

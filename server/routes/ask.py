@@ -7,20 +7,19 @@ from fastapi import APIRouter, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from ...errors import UsageError
 from ...llm.config import Generation
-from ..engine import Answering, Question
+from ..engine import Answering
 from ..hub import Collection
-from ..inputs import check_text, read_body
+from ..inputs import read_body
 from ..problems import as_json, problem_of
-from ..schemas import AskRequest, AskResponse, CacheModel
+from ..schemas import AskRequest, AskResponse
 from .common import (
     PROBLEMS,
     body_of,
     engine_of,
     facts_of,
     json_response,
-    read_inputs,
+    question_of,
     while_listening,
 )
 
@@ -63,12 +62,6 @@ async def ask(request: Request) -> Response:
     started = time.perf_counter()
     engine = engine_of(request)
     body = await read_body(request, AskRequest, engine.settings)
-    check_text(body.question, "question", engine.settings)
-    if len(body.history) > engine.settings.max_turns:
-        raise UsageError(
-            f"{len(body.history)} earlier turns; this server reads at most "
-            f"{engine.settings.max_turns}"
-        )
     collection = engine.hub.get(body.index)
     engine.hub.check_answers()
     answering = await while_listening(request, _begin(request, collection, body))
@@ -85,14 +78,14 @@ async def ask(request: Request) -> Response:
 async def _begin(request: Request, collection: Collection, body: AskRequest) -> Answering:
     """Embed what is shown, and take a place among the answers."""
     engine = engine_of(request)
-    question = Question(
-        text=body.question,
-        inputs=await read_inputs(request, collection, body.inputs, body.minus),
-        history=[
-            (turn.question, turn.answer, await read_inputs(request, collection, turn.inputs))
-            for turn in body.history
-        ],
-        cache=body.cache.cache() if isinstance(body.cache, CacheModel) else body.cache,
+    question = await question_of(
+        request,
+        collection,
+        body.question,
+        inputs=body.inputs,
+        minus=body.minus,
+        history=body.history,
+        cache=body.cache,
         centre=body.centre,
         settings=Generation(
             temperature=body.temperature,

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from ..engine import Engine
+from ...errors import UsageError
+from ..engine import Engine, Question
 from ..hub import Collection
-from ..inputs import read_parts
+from ..inputs import check_text, read_parts
 from ..problems import ClientLeft
-from ..schemas import CacheModel, InputModel
+from ..schemas import CacheModel, InputModel, TurnModel
 
 if TYPE_CHECKING:
     from ...index.cache import Cache
+    from ...llm.config import Generation
     from ...pipeline import Hit, Input, Mixture
 
 T = TypeVar("T")
@@ -56,6 +58,43 @@ async def read_inputs(
     """The parts of a query, embedded."""
     engine = engine_of(request)
     return await engine.inputs(collection, await read_parts(inputs, minus, engine.settings))
+
+
+async def question_of(
+    request: Request,
+    collection: Collection,
+    text: str,
+    *,
+    inputs: Sequence[InputModel],
+    minus: Sequence[InputModel] = (),
+    history: Sequence[TurnModel],
+    cache: CacheModel | Literal["default"] | None,
+    centre: bool = False,
+    settings: "Generation",
+) -> Question:
+    """A question with what came before, its media embedded.
+
+    Raises:
+        UsageError: The conversation is longer than the server reads.
+    """
+    limits = engine_of(request).settings
+    if len(history) > limits.max_turns:
+        raise UsageError(
+            f"{len(history)} earlier turns; this server reads at most {limits.max_turns}"
+        )
+    said = [part for turn in history for part in (turn.question, turn.answer)]
+    check_text("".join([*said, text]), "conversation" if said else "question", limits)
+    return Question(
+        text=text,
+        inputs=await read_inputs(request, collection, inputs, minus),
+        history=[
+            (turn.question, turn.answer, await read_inputs(request, collection, turn.inputs))
+            for turn in history
+        ],
+        cache=cache.cache() if isinstance(cache, CacheModel) else cache,
+        centre=centre,
+        settings=settings,
+    )
 
 
 async def while_listening(request: Request, work: Coroutine[object, object, T]) -> T:

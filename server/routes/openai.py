@@ -15,13 +15,21 @@ from starlette.responses import Response, StreamingResponse
 
 from ...encoders.modality import Modality, Vectors
 from ..completions import Completion
-from ..engine import Answering, Engine, Question
+from ..engine import Answering
 from ..hub import READY, Collection, Hub
-from ..inputs import check_text, read_json
+from ..inputs import read_json
 from ..openai_schemas import ChatRequest, EmbeddingsRequest, conversation_of
 from ..problems import Problem
-from ..schemas import CacheModel, InputModel
-from .common import body_of, engine_of, json_response, read_inputs, shown, while_listening
+from ..schemas import InputModel
+from .common import (
+    body_of,
+    engine_of,
+    json_response,
+    question_of,
+    read_inputs,
+    shown,
+    while_listening,
+)
 
 if TYPE_CHECKING:
     from ...pipeline import Input
@@ -254,7 +262,17 @@ async def chat(request: Request) -> Response:
     engine.hub.check_answers()
 
     async def begin() -> Answering:
-        return await engine.ask(collection, await _question(request, engine, collection, body))
+        said = conversation_of(body.messages)
+        question = await question_of(
+            request,
+            collection,
+            said.question,
+            inputs=said.inputs,
+            history=said.history,
+            cache=body.cache,
+            settings=body.generation(engine.settings.max_tokens),
+        )
+        return await engine.ask(collection, question)
 
     answering = await while_listening(request, begin())
     completion = Completion(request, body, answering)
@@ -265,26 +283,3 @@ async def chat(request: Request) -> Response:
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
     return json_response(await while_listening(request, completion.whole()))
-
-
-async def _question(
-    request: Request, engine: Engine, collection: Collection, body: ChatRequest
-) -> Question:
-    """The last message with what came before, its media embedded."""
-    said = conversation_of(body.messages)
-    words = [
-        said.question,
-        *(text for turn in said.history for text in (turn.question, turn.answer)),
-    ]
-    check_text("".join(words), "conversation", engine.settings)
-    return Question(
-        text=said.question,
-        inputs=await read_inputs(request, collection, said.inputs),
-        history=[
-            (turn.question, turn.answer, await read_inputs(request, collection, turn.inputs))
-            for turn in said.history
-        ],
-        cache=body.cache.cache() if isinstance(body.cache, CacheModel) else body.cache,
-        centre=False,
-        settings=body.generation(engine.settings.max_tokens),
-    )
