@@ -10,6 +10,7 @@ import pytest
 import anybind
 
 PARTS = (
+    "anybind.commands",
     "anybind.encoders",
     "anybind.index",
     "anybind.llm",

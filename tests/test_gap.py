@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from anybind import cli, pipeline
+from anybind.commands import info
 from anybind.encoders.encoder import Encoder
 from anybind.encoders.modality import Modality, Vectors
 from anybind.errors import UsageError
@@ -149,7 +150,7 @@ def test_info_draws_captions_and_scenes_and_prints_the_figures(
     encoder = Lookup(index)
     ab = pipeline.AnyBind(cast(Encoder, encoder), index)
     monkeypatch.setattr(pipeline, "load", lambda *folder, **options: ab)
-    monkeypatch.setattr(cli, "WORLD_SCENES", 3)
+    monkeypatch.setattr(info, "WORLD_SCENES", 3)
     out = tmp_path / "gap.png"
     folder = str(index.folder)
     assert cli.main(["info", folder, "--plot", str(out), "--plot-with", "world", "--json"]) == 0

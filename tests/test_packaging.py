@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CODE = ("encoders", "index", "llm", "server", "world")
+CODE = ("commands", "encoders", "index", "llm", "server", "world")
 
 
 def test_every_package_folder_is_listed() -> None:
