@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def add_ask(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind ask``."""
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="an index folder")
     add("question", metavar="QUESTION")
@@ -103,6 +104,7 @@ def _save_cache_sheet(
 
 
 def add_chat(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind chat``."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
     _add_answering(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens to stderr")

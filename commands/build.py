@@ -2,17 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..encoders.modality import Modality
 from .options import add_common, add_encoder, batch_size, encoder_of, positive
 from .output import print_json
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_build(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind build`` and ``build-index``."""
     from ..index.sources import KINDS
 
     add = parser.add_argument

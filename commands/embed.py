@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_embed(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind embed``."""
     add_media(parser)
     add = parser.add_argument
     add("--out", type=Path, metavar="OUT.npy", help="write float32 rows, one an input, to a file")

@@ -23,6 +23,7 @@ WORLD_SIZE = 128  # px a side
 
 
 def add_info(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind info``."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
     add = parser.add_argument
     add("--plot", type=Path, metavar="OUT.png", help="draw the modality gap, and print its figures")
@@ -125,6 +126,7 @@ def _world_pairs(
 
 
 def add_verify(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind verify``."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
     add_common(parser)
     parser.set_defaults(command=_verify)

@@ -21,6 +21,7 @@ LANGUAGE_MODEL_OPTIONS = ("language_model", "base", "adapter", "expect_base", "f
 
 
 def add_language_model(parser: argparse.ArgumentParser) -> None:
+    """Which language model answers, and of which weights."""
     from ..llm.presets import PRESETS
 
     add = parser.add_argument
@@ -38,11 +39,13 @@ def add_language_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command has."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens to stderr")
 
 
 def add_encoder(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Which encoder, where it runs, and how it reads depth; ``default`` is shown as such."""
     add = parser.add_argument
     shown = default or "the one that built the index"
     add("--encoder", default=default, metavar="NAME|FILE", help=f"default: {shown}")
@@ -216,6 +219,7 @@ def inputs_of(args: argparse.Namespace) -> list["Input"]:
 
 
 def any_minus(args: argparse.Namespace) -> bool:
+    """Whether something is to be taken away."""
     given: list[Given] = args.inputs
     return any(item.minus for item in given)
 
@@ -240,6 +244,7 @@ def _weight(text: str) -> Weight:
 
 
 def positive(text: str) -> int:
+    """A whole number from 1."""
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
@@ -247,12 +252,14 @@ def positive(text: str) -> int:
 
 
 def count(text: str) -> int:
+    """A whole number from 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
     return int(text)
 
 
 def json_value(text: str) -> object:
+    """Anything, written as JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -262,6 +269,7 @@ def json_value(text: str) -> object:
 
 
 def positive_number(text: str) -> float:
+    """A number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -282,10 +290,12 @@ def _metres(text: str) -> float:
 
 
 def batch_size(text: str) -> int | None:
+    """A whole number from 1; ``None`` is the encoder's choice."""
     return None if text == "auto" else positive(text)
 
 
 def id_range(text: str) -> range:
+    """Scenes, written as ``0:64``."""
     first, colon, end = text.partition(":")
     if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
         raise argparse.ArgumentTypeError(f"{text!r} is no range; write it as 0:64")

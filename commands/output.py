@@ -86,6 +86,7 @@ def save_picture(picture: "Image", path: Path) -> None:
 
 
 def print_json(value: object) -> None:
+    """One object, on one line."""
     print(json.dumps(value, ensure_ascii=False))
 
 

@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..encoders.modality import Modality
 from ..errors import UsageError
@@ -24,11 +23,9 @@ from .options import (
 )
 from .output import mixture_facts, print_json, print_table, save_sheet
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_search(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind search``."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="an index folder")
     add_media(parser)
     add = parser.add_argument

@@ -2,15 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .options import LANGUAGE_MODEL_OPTIONS, add_encoder, add_language_model, options_of
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind serve``, among them every setting of the server."""
     from ..server.flags import add_flags
 
     parser.add_argument(
@@ -33,6 +30,7 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def add_serve_key(parser: argparse.ArgumentParser) -> None:
+    """``anybind serve-key``, with its actions."""
     sub = parser.add_subparsers(required=True, metavar="COMMAND")
     text = "Make a key, print it once, and keep its hash in a file."
     new = sub.add_parser(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
+    """The options of ``anybind train``."""
     add = parser.add_argument
     add("--phase", required=True, choices=("pretrain", "finetune"), help="what is trained: the "
         "bind network, layer queries and gates, or LoRA, biases and norms")  # fmt: skip

@@ -2,17 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..encoders.modality import Tower
 from .options import add_common
 from .output import print_json
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
+    """``anybind weights``, with its actions."""
     sub = parser.add_subparsers(required=True, metavar="ACTION")
     fetch = sub.add_parser(
         "fetch",

@@ -2,18 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..encoders.modality import Modality
 from ..errors import UsageError
 from .options import add_common, id_range, positive
 from .output import print_json, save_picture
 
-if TYPE_CHECKING:
-    pass
-
 
 def add_world(parser: argparse.ArgumentParser) -> None:
+    """``anybind world``, with its actions."""
     sub = parser.add_subparsers(required=True, metavar="ACTION")
     render = sub.add_parser(
         "render",
