@@ -169,13 +169,12 @@ class SearchRequest(QueryModel):
         return self
 
 
-class Result(BaseModel):
-    """One neighbour."""
+class _Row(BaseModel):
+    """What stands in the index about an item."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: int = Field(description="row of the index, from 0")
-    score: float = Field(description="cosine similarity to the query, -1 to 1")
     key: str = Field(description="the item's name in its source")
     caption: str | None = Field(description="the source's, if it has one")
     url: str | None = Field(description="where the source got it, if it says so")
@@ -183,6 +182,12 @@ class Result(BaseModel):
     path: str | None = Field(description="of any other medium, from the source's root")
     width: int | None = Field(description="pixels of the original picture")
     height: int | None = Field(description="pixels of the original picture")
+
+
+class Result(_Row):
+    """One neighbour."""
+
+    score: float = Field(description="cosine similarity to the query, -1 to 1")
 
 
 class CitationModel(Result):
@@ -322,19 +327,9 @@ class AskResponse(BaseModel):
     took_ms: TookMs
 
 
-class ItemModel(BaseModel):
+class ItemModel(_Row):
     """What the index knows of an item."""
 
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int = Field(description="row of the index, from 0")
-    key: str = Field(description="its name in its source")
-    caption: str | None = Field(description="the source's, if it has one")
-    url: str | None = Field(description="where the source got it, if it says so")
-    image_path: str | None = Field(description="of a picture, from the source's root")
-    path: str | None = Field(description="of any other medium, from the source's root")
-    width: int | None = Field(description="pixels of the original picture")
-    height: int | None = Field(description="pixels of the original picture")
     duration: float | None = Field(description="seconds, of sounds and videos")
     n_points: int | None = Field(description="of clouds")
     sha256: str = Field(description="of the file")
