@@ -1,7 +1,7 @@
 """Mixed precision on CPUs.
 
-On CPUs PyTorch 2.13's fused attention has a backward pass that in bfloat16 takes up to eight times
-as long as in float32, at short sequences above all; and autocast takes bfloat16 where it can.
+On CPUs PyTorch 2.13's fused attention has a backward pass that in bfloat16 takes several times as
+long as in float32, at short sequences above all; and autocast takes bfloat16 where it can.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,7 +55,7 @@ def add_encoder(parser: argparse.ArgumentParser, *, default: str | None) -> None
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     add(
         "--depth-scale",
-        type=_metres,
+        type=partial(positive_number, what="length in metres"),
         default=0.001,
         metavar="METRES",
         help="a unit of depth maps that hold integers (default 0.001: millimetres)",
@@ -268,24 +269,14 @@ def json_value(text: str) -> object:
         ) from None
 
 
-def positive_number(text: str) -> float:
-    """A number above 0."""
+def positive_number(text: str, what: str = "positive number") -> float:
+    """A number above 0; ``what`` is its name in the error."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-    return value
-
-
-def _metres(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no length in metres")
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
     return value
 
 

@@ -1,8 +1,8 @@
 """What pages in somebody's browser may do here.
 
 A browser is inside the network, and runs programs of whomever its user visits. A page of another
-origin may send requests but not read the answers (CORS), unless the operator lets it; and on a
-server without keys it may not even send those that do something. A name of the attacker's that
+origin may send requests but not read the answers (CORS), and may not even send those that do
+something (POST), unless the operator lets it. A name of the attacker's that
 suddenly leads here (DNS rebinding) makes its page one of our own origin; so a server that listens
 to this machine alone, without keys, answers to this machine's names only.
 """
@@ -25,7 +25,8 @@ class Browsers:
 
     Args:
         settings: Allowed origins and hosts, and where the server listens.
-        keys: Whether requests bring keys. What a browser adds by itself is then no right.
+        keys: Whether requests must bring keys. A page under a rebound name has none, so only
+            ``allowed_hosts`` limit the names then.
     """
 
     def __init__(self, settings: Settings, *, keys: bool) -> None:

@@ -284,7 +284,7 @@ class Engine:
         """Swap to the newest generations, as :meth:`Hub.reload`."""
         none = not self.hub.generations
         changed = await self.in_thread(lambda: self.hub.reload(name))
-        if none:
+        if none and changed:
             await self._warm(self.hub.get(changed[0]))
         return changed
 

@@ -102,8 +102,13 @@ async def _serve(server: uvicorn.Server, app: FastAPI, listening: socket.socket)
         except Exception:
             logger.exception("could not reload; what was served stays")
 
+    def start_reload() -> None:
+        task = loop.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
     if hasattr(signal, "SIGHUP"):  # not on Windows
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(reload())))
+        loop.add_signal_handler(signal.SIGHUP, start_reload)
     with listening:
         await server.serve(sockets=[listening])
 

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         ge=0,
         description="searches, embeddings and answers a second for each key; 0: no limit",
     )
-    burst: int = Field(default=20, ge=1, description="of them at once")
+    burst: int = Field(default=20, ge=1, description="requests at once, before the rate counts")
 
     # how much at once
     max_searches: int = Field(

@@ -1,5 +1,6 @@
 """Indices load, fail and are swapped without a failed request; the command starts and stops."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,13 +13,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from anybind.errors import IndexFolderError, UsageError
+from anybind.pipeline import AnyBind
+from anybind.server.engine import Engine
 from anybind.server.hub import LANGUAGE_MODEL, LOADING, READY, Hub, Opener
+from anybind.server.metrics import Metrics
 from anybind.server.problems import Problem
 from anybind.server.serve import check_exposure, folders_of
 from anybind.server.settings import Settings
@@ -98,6 +103,54 @@ def test_a_reload_takes_what_is_newer_and_keeps_what_cannot_be_read(
     assert hub.get() is before
     with pytest.raises(Problem, match="no index is called"):
         hub.reload("x")
+
+
+def test_a_reload_that_brings_the_first_index_makes_the_server_ready(
+    world_index: Path, tmp_path: Path
+) -> None:
+    """Until then the decoders say what they wait for; afterwards a text is found."""
+    folder = tmp_path / "later"
+    with serving({"later": folder}, ready=False) as running, running.client() as client:
+        end = time.monotonic() + 60
+        while "loading" in (response := client.get("/readyz")).text:
+            assert time.monotonic() < end, response.text
+            time.sleep(0.05)
+        assert response.status_code == 503
+        assert "none could be opened" in response.json()["parts"]["decoders"]
+        shutil.copytree(world_index, folder)
+        assert client.post("/v1/index/reload").json()["changed"] == ["later"]
+        assert client.get("/readyz").json() == {
+            "ready": True,
+            "parts": {"index later": READY, "decoders": READY},
+        }
+        found = client.post("/v1/search", json={"inputs": [{"text": "a dog"}], "k": 3}).json()
+        assert len(found["results"]) == 3
+
+
+def test_a_reload_while_the_first_index_is_opened_waits_for_it(world_index: Path) -> None:
+    """And finds nothing newer."""
+    opening, go_on = threading.Event(), threading.Event()
+
+    class Slow(Opener):
+        def __call__(self, folder: Path, *shared: Any) -> AnyBind:
+            opening.set()
+            assert go_on.wait(60)
+            return super().__call__(folder, *shared)
+
+    async def work() -> list[str]:
+        hub = Hub({"world": world_index}, Slow(), answers=False)
+        engine = Engine(hub, Settings(decoders=1), Metrics(), None, n_decoders=1)
+        loading = asyncio.create_task(engine.load())
+        await asyncio.to_thread(opening.wait, 60)
+        reloading = asyncio.create_task(engine.reload())
+        await asyncio.sleep(0.1)
+        go_on.set()
+        await loading
+        changed = await reloading
+        await engine.close()
+        return changed
+
+    assert asyncio.run(work()) == []
 
 
 def test_swapping_generations_under_load_fails_no_request(

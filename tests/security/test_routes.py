@@ -157,7 +157,9 @@ def test_with_keys_strangers_hear_no_reasons(
     settings = Settings(decoders=1, api_keys_file=Path(keys["file"]))
     with serving({"gone": tmp_path / "gone"}, settings=settings, ready=False) as running:
         with running.client() as client:
+            end = time.monotonic() + 60
             while "loading" in (response := client.get("/readyz")).text:
+                assert time.monotonic() < end, response.text
                 time.sleep(0.05)
             assert response.status_code == 503 and str(tmp_path) not in response.text
 
