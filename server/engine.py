@@ -10,7 +10,7 @@ import importlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from ..encoders.modality import Modality, Vectors
-from ..errors import AnyBindError, UsageError
+from ..errors import UsageError
 from ..parts import EMBEDDING, ID
 from .batching import Batcher
 from .decoding import DecodePool, Limits
 from .fetching import Fetcher
-from .hub import LOADING, READY, Collection, Hub
+from .hub import LOADING, READY, Collection, Hub, why
 from .inputs import Part, Url
 from .metrics import Metrics, Stage
 from .problems import Problem
@@ -269,16 +269,21 @@ class Engine:
         return {**self.hub.parts, DECODERS: self._decoding}
 
     async def load(self) -> None:
-        """Open the indices, start the decoders, load the language model."""
+        """Open the indices and start the decoders; then load the language model, whose many imports
+        would hold up the first search."""
         loop = asyncio.get_running_loop()
+        warming: list[Future[None]] = []  # of the first index, beside the opening of the others
 
         def begin(collection: Collection) -> None:
-            asyncio.run_coroutine_threadsafe(self._warm(collection), loop)
+            warming.append(asyncio.run_coroutine_threadsafe(self._warm(collection), loop))
 
         imports = asyncio.to_thread(importlib.import_module, "torch")  # beside the indices
-        await asyncio.gather(imports, asyncio.to_thread(self.hub.load, begin))
-        if not self.hub.generations:
+        await asyncio.gather(imports, asyncio.to_thread(self.hub.open_indices, begin))
+        if not warming:
             self._decoding = "they start with an index, and none could be opened"
+        for each in warming:
+            await asyncio.wrap_future(each)
+        await asyncio.to_thread(self.hub.load_language_model)
 
     async def reload(self, name: str | None = None) -> list[str]:
         """Swap to the newest generations, as :meth:`Hub.reload`."""
@@ -286,6 +291,7 @@ class Engine:
         changed = await self.in_thread(lambda: self.hub.reload(name))
         if none and changed:
             await self._warm(self.hub.get(changed[0]))
+            await asyncio.to_thread(self.hub.load_language_model)
         return changed
 
     async def close(self) -> None:
@@ -303,9 +309,8 @@ class Engine:
             await all_of(
                 [self._pool(collection.ab.encoder).started(), self._warm_up(collection, text)]
             )
-        except AnyBindError as error:
-            self._decoding = str(error)
-            logger.error("could not start the decoders: %s", error)
+        except Exception as error:
+            self._decoding = why(error, DECODERS)
         else:
             self._decoding = READY
 

@@ -130,8 +130,8 @@ class Hub:
                 headers={"Retry-After": "2"} if state == LOADING else {},
             )
 
-    def load(self, then: Callable[[Collection], object] = lambda collection: None) -> None:
-        """Open everything, the indices first. What fails is noted, and does not stop the rest.
+    def open_indices(self, then: Callable[[Collection], object] = lambda collection: None) -> None:
+        """Open every index. What fails is noted, and does not stop the rest.
 
         Args:
             then: Called with the first index once it is there.
@@ -143,9 +143,19 @@ class Hub:
                     self._collections[name] = self._opened(name, folder)
                     if first:
                         then(self._collections[name])
-            if self._answers:
-                with self._noting(LANGUAGE_MODEL):
-                    self._load_language_model()
+
+    def load_language_model(self) -> None:
+        """Load what answers, if anything is to. That it fails is noted."""
+        if not self._answers:
+            return
+        from ..llm.presets import Task
+
+        with self._changing, self._noting(LANGUAGE_MODEL):
+            if not self._collections:
+                raise AnyBindError("it is loaded for the vectors of an index, and there is none")
+            ab = next(iter(self._collections.values())).ab
+            for task in Task:
+                ab.language_models.get(task, dim=ab.encoder.dim, encoder=ab.encoder.name)
 
     def reload(self, name: str | None = None) -> list[str]:
         """Swap to the newest generations; those that did not change stay as they are.
@@ -187,27 +197,14 @@ class Hub:
         )
         return collection
 
-    def _load_language_model(self) -> None:
-        from ..llm.presets import Task
-
-        if not self._collections:
-            raise AnyBindError("it is loaded for the vectors of an index, and there is none")
-        ab = next(iter(self._collections.values())).ab
-        for task in Task:
-            ab.language_models.get(task, dim=ab.encoder.dim, encoder=ab.encoder.name)
-
     @contextmanager
     def _noting(self, part: str) -> Iterator[None]:
         """Note after the block that a part is ready, or why it failed; that ends here."""
         self._parts[part] = LOADING
         try:
             yield
-        except AnyBindError as error:
-            self._parts[part] = str(error)
-            logger.error("could not load part=%r reason=%s", part, error)
         except Exception as error:
-            self._parts[part] = f"{type(error).__name__}: {error}"
-            logger.exception("could not load part=%r", part)
+            self._parts[part] = why(error, part)
         else:
             self._parts[part] = READY
 
@@ -245,6 +242,15 @@ class Opener:
                 options["encoder"] = found
         ab = load(folder, **options)  # type: ignore[arg-type]  # the command line's, checked there
         return ab if models is None else AnyBind(ab.encoder, ab.index, models)
+
+
+def why(error: Exception, part: str) -> str:
+    """The reason why a part of the server failed, which is logged as well."""
+    if isinstance(error, AnyBindError):
+        logger.error("could not load part=%r reason=%s", part, error)
+        return str(error)
+    logger.error("could not load part=%r", part, exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _part(name: str) -> str:

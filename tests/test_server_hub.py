@@ -59,7 +59,8 @@ def test_parts_load_in_the_background_and_are_named(world_index: Path, tmp_path:
         hub.get()
     assert early.value.status == 503 and early.value.headers["Retry-After"] == "1"
     begun: list[str] = []
-    hub.load(lambda collection: begun.append(collection.name))
+    hub.open_indices(lambda collection: begun.append(collection.name))
+    hub.load_language_model()
     assert begun == ["world"] and hub.parts["index world"] == READY
     assert "manifest" in hub.parts["index empty"] and str(none) in hub.parts[LANGUAGE_MODEL]
     assert not hub.can_answer
@@ -79,7 +80,8 @@ def test_indices_of_one_encoder_share_it_and_the_language_model(
 ) -> None:
     opener = Opener(**write_language_model(tmp_path, DIM))
     hub = Hub({"a": world_index, "b": world_index}, opener)
-    hub.load()
+    hub.open_indices()
+    hub.load_language_model()
     a, b = hub.get("a").ab, hub.get("b").ab
     assert a.encoder is b.encoder and a.language_models is b.language_models
     assert set(hub.parts.values()) == {READY} and hub.can_answer
@@ -89,7 +91,7 @@ def test_a_reload_takes_what_is_newer_and_keeps_what_cannot_be_read(
     changing: Path, tmp_path: Path
 ) -> None:
     hub = Hub({"it": changing}, Opener(), answers=False)
-    hub.load()
+    hub.open_indices()
     before = hub.get()
     assert hub.reload() == [] and hub.get() is before
     build_folder(tmp_path / "smaller", unit_rows(9, seed=1))
@@ -108,20 +110,26 @@ def test_a_reload_takes_what_is_newer_and_keeps_what_cannot_be_read(
 def test_a_reload_that_brings_the_first_index_makes_the_server_ready(
     world_index: Path, tmp_path: Path
 ) -> None:
-    """Until then the decoders say what they wait for; afterwards a text is found."""
+    """Until then decoders and language model say what they wait for; then a text is found."""
     folder = tmp_path / "later"
-    with serving({"later": folder}, ready=False) as running, running.client() as client:
+    options = write_language_model(tmp_path, DIM)
+    with (
+        serving({"later": folder}, options=options, ready=False) as running,
+        running.client() as client,
+    ):
         end = time.monotonic() + 60
         while "loading" in (response := client.get("/readyz")).text:
             assert time.monotonic() < end, response.text
             time.sleep(0.05)
         assert response.status_code == 503
-        assert "none could be opened" in response.json()["parts"]["decoders"]
+        parts = response.json()["parts"]
+        assert "none could be opened" in parts["decoders"]
+        assert "there is none" in parts[LANGUAGE_MODEL]
         shutil.copytree(world_index, folder)
         assert client.post("/v1/index/reload").json()["changed"] == ["later"]
         assert client.get("/readyz").json() == {
             "ready": True,
-            "parts": {"index later": READY, "decoders": READY},
+            "parts": {"index later": READY, "decoders": READY, LANGUAGE_MODEL: READY},
         }
         found = client.post("/v1/search", json={"inputs": [{"text": "a dog"}], "k": 3}).json()
         assert len(found["results"]) == 3
