@@ -8,7 +8,8 @@ import csv
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from anybind.precision import mixed_precision
@@ -81,8 +83,9 @@ def fit(module: nn.Module, schedule: Schedule, loss_of: StepLoss, out: Path, *, 
         module.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(module.parameters(), MAX_NORM)
-        for optimizer in optimizers:
-            optimizer.step()
+        with nullcontext() if schedule.precision == "bf16" else _WithoutBfloat16():
+            for optimizer in optimizers:
+                optimizer.step()
         if not math.isfinite(loss.item()):
             raise SystemExit(f"{name}: the loss is {loss.item()} at step {step}; lower lr")
         bar.set_postfix(
@@ -93,6 +96,22 @@ def fit(module: nn.Module, schedule: Schedule, loss_of: StepLoss, out: Path, *, 
             _save(path, schedule, step + 1, module, optimizers)
             saved = time.monotonic()
     module.eval()
+
+
+class _WithoutBfloat16(TorchFunctionMode):
+    """Within this, torch's Muon works in float32. It asks for bfloat16, whose products take many
+    times as long as float32's on processors that only emulate them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.bfloat16:
+            return args[0].float().clone()  # a copy, as the other would be
+        return func(*args, **(kwargs or {}))
 
 
 def fast_precision() -> str:
