@@ -118,37 +118,37 @@ STAGES = (
         name="captions",
         phase=Phase.PRETRAIN,
         sources={CAPTIONS: 1.0, CAPTIONS_ZH: 1.0},
-        n_samples=150_000,
+        n_samples=200_000,
         lr=1e-3,
     ),
     Stage(
         name="instructions",
         phase=Phase.FINETUNE,
-        sources={TASKS: 1.0, EXERCISES: 1.0},
-        n_samples=220_000,
+        sources={TASKS: 1.0, EXERCISES: 1.0, CAPTIONS: 0.2},  # not to forget the first stage
+        n_samples=300_000,
         lr=1e-3,
         after="captions",
     ),
     Stage(
         name="descriptions",
         phase=Phase.FINETUNE,
-        sources={DESCRIPTIONS: 1.0},
-        n_samples=4_000,
+        sources={DESCRIPTIONS: 1.0, CAPTIONS: 0.02},
+        n_samples=6_000,
         lr=1e-4,
         after="instructions",
     ),
     Stage(
         name="chat",
         phase=Phase.FINETUNE,
-        sources={CHATS: 1.0, TASKS: 0.05, EXERCISES: 0.1},
-        n_samples=25_000,
+        sources={CHATS: 1.0, TASKS: 0.05, EXERCISES: 0.1, CAPTIONS: 0.02},
+        n_samples=30_000,
         lr=5e-4,
         after="descriptions",
     ),
 )
 LICENSE = """\
 llama-mini: config.json, generation_config.json, tokenizer.json, tokenizer_config.json,
-model.safetensors, adapter.safetensors, chat.safetensors
+model.safetensors, adapter.safetensors, chat.safetensors, linear.safetensors
 Copyright 2026 the anybind authors
 
 These files were made from nothing by scripts/train_llama_mini.py, of texts and images that the
@@ -156,7 +156,11 @@ package anybind.world generates. No published weights and no third party's data 
 They are licensed under the Apache License, Version 2.0 (see LICENSE of anybind), without warranty
 of any kind.
 """
-SHIPPED = {"adapter": "descriptions", "chat": "chat"}  # file of the export -> stage
+SHIPPED = {  # file of the export -> folder of the stage
+    "adapter": "descriptions",
+    "chat": "chat",
+    LINEAR: f"{LINEAR}/descriptions",  # if it was trained
+}
 
 
 def main() -> None:
@@ -170,7 +174,7 @@ def main() -> None:
         "--linear",
         action="store_true",
         help="also train an adapter with one linear projection in place of the bind network,\n"
-        "in linear/ of --out, to compare",
+        "to compare; evaluate_cache.py does",
     )
     parser.add_argument("--share", type=float, default=1.0, help="of everything, to try it out")
     parser.add_argument("--seed", type=int, default=0)
@@ -352,14 +356,19 @@ def train_stages(
 # ------------------------------------------------------------------------------ the result
 
 
+def shipped(out: Path) -> dict[str, Path]:
+    """The finished adapters, by the name of their file in the export."""
+    paths = {name: out / stage / "adapter.safetensors" for name, stage in SHIPPED.items()}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
 def export(base: Path, out: Path, folder: Path) -> None:
     """Write the base, and the adapters in fp16 with a note on how they were trained."""
     for path in sorted(base.iterdir()):
         write_atomically(folder / path.name, path.read_bytes())
     write_atomically(folder / "LICENSE", LICENSE.encode())
     fingerprint = load_base(base, device="cpu").fingerprint
-    for name, stage in SHIPPED.items():
-        trained = out / stage / "adapter.safetensors"
+    for name, trained in shipped(out).items():
         network = load_language_model(base, trained, device="cpu", fold=False).network
         assert network is not None
         card = json.loads(trained.with_suffix(".json").read_text())
@@ -386,8 +395,8 @@ def checked(base: Path, out: Path, n: int) -> str:
         shares = " | ".join(f"{share:.3f}" for share in np.nanmean(marks, axis=0))
         lines.append(f"| {name} | {shares} |")
 
-    for name, stage in SHIPPED.items():
-        model = load_language_model(base, out / stage / "adapter.safetensors")
+    for name, trained in shipped(out).items():
+        model = load_language_model(base, trained)
         for language, tasks in asked.items():
             add(f"{name}, {language}", answered(model, tasks, seen))
         if name == "adapter":
