@@ -73,10 +73,11 @@ def test_muon_works_in_float32_where_products_do() -> None:
     for within in (loop._WithoutBfloat16(), torch.enable_grad()):
         matrix = nn.Parameter(torch.zeros(4, 6))
         matrix.grad = torch.from_numpy(gradient.copy())
+        muon: torch.optim.Optimizer = torch.optim.Muon(
+            [matrix], lr=1.0, weight_decay=0.0, nesterov=False, momentum=0.0
+        )
         with within:
-            torch.optim.Muon(
-                [matrix], lr=1.0, weight_decay=0.0, nesterov=False, momentum=0.0
-            ).step()
+            muon.step()
         assert matrix.dtype == torch.float32
         steps.append(-matrix.detach().numpy())
     expected = orthogonalised(gradient)
