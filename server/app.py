@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from ..cores import available_cores
-from .edge import Edge
+from .edge import OPEN, Edge
 from .engine import Engine
 from .fetching import Fetcher, FetchLimits
 from .hub import Hub
@@ -39,6 +39,10 @@ BODIES = (  # that routes read themselves
     KnnRequest,
     MetadataRequest,
 )
+SCHEMES = {  # how a request brings its key; any one of them will do
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key: ab_…"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "a key: ab_…"},
+}
 DESCRIPTION = """Search with any medium, mix media in one query, ask about what is found.
 
 Errors are problem details (RFC 9457) whose `detail` says what was asked, what there is and what to
@@ -65,13 +69,13 @@ def create_app(settings: Settings, hub: Hub) -> FastAPI:
         title="anybind",
         version=version("anybind"),
         description=DESCRIPTION,
-        root_path=settings.root_path,
         lifespan=_lifespan(settings, hub, metrics, fetcher),
     )
     install(app)
     for routes in (search, embed, ask, items, openai, clip_retrieval, operations, page):
         app.include_router(routes.router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    # FastAPI's documented way
+    app.openapi = lambda: _openapi(app, keys=keys is not None)  # type: ignore[method-assign]
     app.add_middleware(Edge, settings=settings, metrics=metrics, keys=keys)
     return app
 
@@ -100,8 +104,8 @@ def _n_decoders(settings: Settings) -> int:
     return settings.decoders or min(MOST_DECODERS, available_cores())
 
 
-def _openapi(app: FastAPI) -> dict[str, object]:
-    """The schema with the bodies that routes read themselves."""
+def _openapi(app: FastAPI, *, keys: bool) -> dict[str, object]:
+    """The schema with the bodies that routes read themselves, and where keys are asked for."""
     from fastapi.openapi.utils import get_openapi
 
     if app.openapi_schema is None:
@@ -116,5 +120,11 @@ def _openapi(app: FastAPI) -> dict[str, object]:
             own = model.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= own.pop("$defs", {})
             models["Problem" if model is ProblemModel else model.__name__] = own
+        if keys:
+            schema["components"]["securitySchemes"] = SCHEMES
+            for path, operations in schema["paths"].items():
+                if path not in OPEN:
+                    for operation in operations.values():
+                        operation["security"] = [{name: []} for name in SCHEMES]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -116,14 +116,15 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     def _outcomes(self, items: list[Item]) -> list[Result | Exception]:
-        """What each item gave. If a batch fails, its items are tried alone, so that one that cannot
-        be done does not fail its neighbours."""
+        """What each item gave. If a batch fails, its halves are tried, and theirs, so that one item
+        that cannot be done neither fails its neighbours nor leaves each of them alone."""
         try:
             return list(self._work(items))
         except Exception as error:
             if len(items) == 1:
                 return [error]
-            return [outcome for item in items for outcome in self._outcomes([item])]
+            half = len(items) // 2
+            return self._outcomes(items[:half]) + self._outcomes(items[half:])
 
     def _finish(
         self,

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from .engine import Answering
 from .openai_schemas import ChatRequest
-from .problems import as_json, problem_of
+from .problems import as_json, problem_of, route_path
 from .routes.common import facts_of
 
 DONE = b"data: [DONE]\n\n"
@@ -79,7 +79,7 @@ class Completion:
     async def events(self) -> AsyncGenerator[bytes]:
         """Chunks as server-sent events: who speaks, the text, why it ends, and what it cost.
 
-        The first one has what the answer draws on. A reader who leaves stops the drawing.
+        The first one has what the answer draws on.
         """
         options = self._body.stream_options
         counts = options is not None and options.include_usage
@@ -94,11 +94,10 @@ class Completion:
                 yield _event(to_json({**head, "choices": [], "usage": self._usage}))
             yield DONE
         except Exception as error:
-            path = self._request.url.path
+            path = route_path(self._request.scope)
             yield _event(as_json(problem_of(error), instance=path, request_id=self._number))
         finally:
             await texts.aclose()
-            self._answering.ticket.cancel()  # where the reader left before the first piece
 
     async def _texts(self) -> AsyncGenerator[str]:
         """The answer up to a stop, as it is drawn."""

@@ -5,6 +5,7 @@ there is room (requests in work, by kind), and how large the body is. A request 
 costs one small response. All others are numbered, timed, counted and logged here.
 """
 
+import asyncio
 import base64
 import logging
 import math
@@ -18,12 +19,14 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from ..errors import Overloaded
 from .browsers import Browsers
 from .keys import Key, Keys, RateLimiter, Role
 from .logs import request_id_of
 from .metrics import Metrics
-from .problems import Problem, as_json, media_type_of, problem_of
+from .problems import Problem, as_json, media_type_of, problem_of, route_path
 from .settings import Settings
 
 Scope = MutableMapping[str, Any]  # ASGI's, https://asgi.readthedocs.io/en/stable/specs/www.html
@@ -50,6 +53,7 @@ class Work(StrEnum):
 
     SEARCH = "search"
     ANSWER = "answer"
+    ITEM = "item"
 
 
 WORK: Mapping[str, Work] = {
@@ -61,6 +65,16 @@ WORK: Mapping[str, Work] = {
     "/v1/ask": Work.ANSWER,
     "/v1/chat/completions": Work.ANSWER,
 }
+
+
+ITEMS = "/v1/items/"
+
+
+def work_of(method: str, path: str) -> Work | None:
+    """What a request to a route costs; ``None``: next to nothing."""
+    if method == "POST":
+        return WORK.get(path)
+    return Work.ITEM if path.startswith(ITEMS) else None
 
 
 @dataclass(eq=False)
@@ -93,6 +107,7 @@ class Edge:
         self._rooms = {
             Work.SEARCH: Room(settings.max_searches),
             Work.ANSWER: Room(settings.max_answers),
+            Work.ITEM: Room(settings.max_items),
         }
         if (limiter := self._limiter) is not None:
             metrics.gauge("anybind_callers", "Whose rate is counted", lambda: len(limiter))
@@ -114,8 +129,10 @@ class Edge:
         given = headers.get(b"x-request-id", b"")
         number = given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         scope["request_id"] = number
-        path: str = scope["path"]
-        work = WORK.get(path) if scope["method"] == "POST" else None
+        if self._settings.root_path:
+            scope["root_path"] = self._settings.root_path
+        path = route_path(scope)
+        work = work_of(scope["method"], path)
         room = None if work is None else self._rooms[work]
         status = 0
 
@@ -140,15 +157,17 @@ class Edge:
                 await answer({"type": "http.response.body", "body": b""})
                 return
             self._browsers.check(scope["method"], headers)
-            self._admit(scope, path, headers, room)
+            self._admit(scope, path, headers, work)
             if room is not None:
                 room.taken += 1
                 begun = True
             await self._app(scope, self._bounded(receive), answer)
-        except (Problem, Overloaded) as error:
+        except ClientDisconnect:  # in the middle of the body; there is nobody to tell
+            pass
+        except Exception as error:
+            problem = problem_of(error)  # which logs what nobody foresaw
             if status:  # the response has begun: all that is left is to break it off
                 raise
-            problem = problem_of(error)
             if isinstance(error, Overloaded):
                 self._metrics.refused(problem.kind)
             await _refuse(answer, problem, path, number)
@@ -156,7 +175,7 @@ class Edge:
             if begun and room is not None:
                 room.taken -= 1
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", None) or (path if work else "other")
+            route = getattr(scope.get("route"), "path", None) or (path if path in WORK else "other")
             self._metrics.request(route, status or 499, seconds)
             access.info(
                 "request",
@@ -171,7 +190,7 @@ class Edge:
             request_id_of.reset(token)
 
     def _admit(
-        self, scope: Scope, path: str, headers: Mapping[bytes, bytes], room: Room | None
+        self, scope: Scope, path: str, headers: Mapping[bytes, bytes], work: Work | None
     ) -> None:
         """Turn a request away, if it must be.
 
@@ -179,6 +198,7 @@ class Edge:
             Overloaded: Too much at once, or too often.
             Problem: No key, or too large.
         """
+        room = None if work is None else self._rooms[work]
         if room is not None and room.taken >= room.limit:
             raise Overloaded(
                 f"{room.taken} requests of this kind are in work and {room.limit} may be; "
@@ -199,7 +219,7 @@ class Edge:
                 )
             scope["key"] = key
             name = key.name
-        if self._limiter is not None and room is not None:
+        if self._limiter is not None and work in (Work.SEARCH, Work.ANSWER):
             wait = self._limiter.take(name)
             if wait > 0:
                 raise Overloaded(
@@ -209,12 +229,19 @@ class Edge:
                 )
 
     def _bounded(self, receive: Receive) -> Receive:
-        """Read a body whose length is not announced, up to the limit."""
-        n_bytes = 0
+        """Read a body up to the limit of its length, which may not be announced, and of time: who
+        sends a byte now and then would keep a place for ever."""
+        n_bytes, end = 0, False
+        deadline = asyncio.get_running_loop().time() + self._settings.upload_seconds
 
         async def bounded() -> Message:
-            nonlocal n_bytes
-            message = await receive()
+            nonlocal n_bytes, end
+            try:
+                async with asyncio.timeout_at(None if end else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow(self._settings.upload_seconds) from None
+            end = end or not message.get("more_body", False)
             n_bytes += len(message.get("body", b""))
             if n_bytes > self._settings.max_body_bytes:
                 raise _too_large(self._settings.max_body_bytes)
@@ -240,6 +267,15 @@ def _too_large(limit: int) -> Problem:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"the body is larger than {limit} bytes, or does not say how long it is; send less",
         kind="too-large",
+    )
+
+
+def _too_slow(seconds: float) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        f"the body did not arrive within {seconds:g} s; send less, or over a faster line",
+        kind="too-slow",
+        headers={"Connection": "close"},
     )
 
 

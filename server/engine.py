@@ -11,9 +11,9 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 DECODERS = "decoders"  # a part of the server
 SEARCH_BATCH = 32  # searches done together
+ITEM_THREADS = 2  # that read items and their pictures
 WAITING_BATCHES = 4  # that may wait for an encoder or the search; more is refused
 VECTOR_OVERHEAD = 200  # bytes that a remembered vector costs beside its numbers
 
@@ -174,6 +175,9 @@ class Engine:
         self._answers: dict[LanguageModel, ContinuousBatch] = {}
         self._decoding = LOADING
         self._threads = ThreadPoolExecutor(thread_name_prefix="engine")
+        self._item_threads = ThreadPoolExecutor(ITEM_THREADS, thread_name_prefix="items")
+        self._fetching = asyncio.Semaphore(settings.max_fetches)
+        self._reloading = asyncio.Lock()
         self._encoders: dict[tuple[str, str], Batcher[object, Vectors]] = {}
         self._searches = self._batcher(self._search_batch, "search", max_batch=SEARCH_BATCH)
         self._vectors = _Remembered(settings.embedding_cache_bytes)
@@ -183,8 +187,16 @@ class Engine:
         metrics.gauge("anybind_answers_running", "Answers that are being drawn", self._n_running)
         metrics.gauges("anybind_waiting", "Items that wait for a batch", "work", self._waiting)
 
-    async def inputs(self, collection: Collection, parts: Sequence[Part]) -> "list[Input]":
+    async def inputs(
+        self, collection: Collection, parts: Sequence[Part], places: asyncio.Semaphore | None = None
+    ) -> "list[Input]":
         """Parts with their media embedded, all at the same time.
+
+        Args:
+            collection: Whose encoder embeds.
+            parts: Any number.
+            places: How many parts of one request may be in work at once. More of them wait here,
+                so that a large request is never one too many for a queue.
 
         Raises:
             UsageError: The encoder has no tower for a part, a text is empty, or URLs are refused.
@@ -198,7 +210,8 @@ class Engine:
             if isinstance(value, list) and part.modality != EMBEDDING:
                 value = Encoded(np.asarray(value, np.float32))
             elif part.modality not in (ID, EMBEDDING):
-                value = Encoded(await self._vector(collection.ab.encoder, part))
+                async with places or nullcontext():
+                    value = Encoded(await self._vector(collection.ab.encoder, part))
             return Input(part.modality, value, weight=part.weight)
 
         return await all_of([one(part) for part in parts])
@@ -212,6 +225,10 @@ class Engine:
         """
         with self.metrics.time(Stage.SEARCH):
             return await self._searches.submit([(collection, each) for each in wanted])
+
+    async def read_items(self, work: Callable[[], Result]) -> Result:
+        """Read items or their pictures, in threads of their own: searches do not wait for them."""
+        return await _in(self._item_threads, work)
 
     async def mix(
         self, collection: Collection, inputs: "Sequence[Input]", *, centre: bool
@@ -251,17 +268,23 @@ class Engine:
         prepared = await self.in_thread(prepare)
         drawing = Drawing(asyncio.get_running_loop())
         batch = self._batch_of(chat.model)
-        drawing.ticket = await self.in_thread(
-            lambda: batch.submit(
-                prepared.pieces, prepared.vectors, prepared.settings, on_piece=drawing.put
+        submitting = asyncio.ensure_future(
+            self.in_thread(
+                lambda: batch.submit(
+                    prepared.pieces, prepared.vectors, prepared.settings, on_piece=drawing.put
+                )
             )
         )
+        try:
+            drawing.ticket = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            submitting.add_done_callback(_give_up)
+            raise
         return Answering(begun=prepared.begun, drawing=drawing, metrics=self.metrics)
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Do something that blocks in a thread."""
-        run = copy_context().run  # its log lines carry the number of this request
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run, work)
+        return await _in(self._threads, work)
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -286,12 +309,30 @@ class Engine:
         await asyncio.to_thread(self.hub.load_language_model)
 
     async def reload(self, name: str | None = None) -> list[str]:
-        """Swap to the newest generations, as :meth:`Hub.reload`."""
-        none = not self.hub.generations
-        changed = await self.in_thread(lambda: self.hub.reload(name))
-        if none and changed:
-            await self._warm(self.hub.get(changed[0]))
-            await asyncio.to_thread(self.hub.load_language_model)
+        """Swap to the newest generations, as :meth:`Hub.reload`; one reload at a time.
+
+        Returns:
+            The names of the indices that changed.
+
+        Raises:
+            Problem: There is no such index (404); or some cannot be opened, and their running
+                generations stay (503).
+        """
+        async with self._reloading:
+            none = not self.hub.generations
+            changed, failed = await asyncio.to_thread(self.hub.reload, name)
+            if none and changed:
+                await self._warm(self.hub.get(changed[0]))
+                await asyncio.to_thread(self.hub.load_language_model)
+        if failed:
+            reasons = "; ".join(
+                f"{each} could not be opened: {why}" for each, why in failed.items()
+            )
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{reasons}; reloaded: {', '.join(changed) or 'nothing'}",
+                kind="index",
+            )
         return changed
 
     async def close(self) -> None:
@@ -300,7 +341,8 @@ class Engine:
             await asyncio.to_thread(partial(batch.close, drain=True))
         for pool in self._decoders.values():
             await asyncio.to_thread(pool.close)
-        await asyncio.to_thread(self._threads.shutdown)
+        for threads in (self._threads, self._item_threads):
+            await asyncio.to_thread(threads.shutdown)
 
     async def _warm(self, collection: Collection) -> None:
         """Start the decoders, and read the tower that most queries need."""
@@ -323,7 +365,8 @@ class Engine:
         """The unit vector of a text or a medium ``(dim,)``."""
         value = part.value
         if isinstance(value, Url):
-            value = await self._fetched(value)
+            async with self._fetching:  # until it is decoded: files in memory are few
+                return await self._vector(encoder, replace(part, value=await self._fetched(value)))
         assert isinstance(value, str | bytes)  # a file that is never a path
         key = _key(encoder, part.modality, value)
         vector = self._vectors.get(key)
@@ -488,6 +531,17 @@ def _key(encoder: "Encoder", modality: str, value: str | bytes) -> bytes:
     content = value.encode() if isinstance(value, str) else value
     head = f"{encoder.fingerprint} {modality} {type(value).__name__} ".encode()
     return hashlib.blake2b(head + content, digest_size=16).digest()
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    run = copy_context().run  # its log lines carry the number of this request
+    return await asyncio.get_running_loop().run_in_executor(threads, run, work)
+
+
+def _give_up(submitting: "asyncio.Future[Ticket]") -> None:
+    """Stop an answer that was asked for while its client left."""
+    if not submitting.cancelled() and submitting.exception() is None:
+        submitting.result().cancel()
 
 
 async def all_of(work: Sequence[Coroutine[object, object, Result]]) -> list[Result]:

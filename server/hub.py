@@ -157,32 +157,37 @@ class Hub:
             for task in Task:
                 ab.language_models.get(task, dim=ab.encoder.dim, encoder=ab.encoder.name)
 
-    def reload(self, name: str | None = None) -> list[str]:
+    def reload(self, name: str | None = None) -> tuple[list[str], dict[str, str]]:
         """Swap to the newest generations; those that did not change stay as they are.
 
         Args:
             name: Of one index; by default all.
 
         Returns:
-            The names of those that changed.
+            The names of those that changed, and why others could not be opened, by name: their
+            running generations stay.
 
         Raises:
             Problem: There is no such index.
-            IndexFolderError: A folder cannot be opened; the running generation stays.
         """
+        if name is not None and name not in self._folders:
+            self.get(name)
         changed: list[str] = []
+        failed: dict[str, str] = {}
         with self._changing:
-            if name is not None and name not in self._folders:
-                self.get(name)
             for each in self.names if name is None else [name]:
                 running = self._collections.get(each)
-                newest = self._opened(each, self._folders[each])
+                try:
+                    newest = self._opened(each, self._folders[each])
+                except AnyBindError as error:
+                    failed[each] = str(error)
+                    continue
                 if running is None or _identity(running) != _identity(newest):
                     self._collections[each] = newest
                     self._parts[_part(each)] = READY
                     changed.append(each)
                     logger.info("reloaded index=%s generation=%d", each, newest.generation)
-        return changed
+        return changed, failed
 
     def _opened(self, name: str, folder: Path) -> Collection:
         """A folder with the encoder and the language models of the others where they fit."""

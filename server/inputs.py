@@ -17,12 +17,13 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 
 from ..errors import UsageError
 from ..parts import EMBEDDING, ID, KINDS, Given, Weight, parse_weight, signed_weights
-from .problems import Problem, in_a_line
+from .problems import MOST_ERRORS, Problem, in_a_line
 from .schemas import TEXT, InputModel
 from .settings import Settings
 
@@ -32,6 +33,9 @@ MINUS = "minus."  # in front of the name of a form field: the part is taken away
 FORM_FIELD_BYTES = 2**20  # of a field that is no file
 FORM_FIELDS = 64
 LARGE_BYTES = 2**18  # of a body or a file: from here on it is read in a thread
+MOST_VALUES = 2_000_000  # of a body: 64 queries of 16 vectors of 1,024 numbers have a million
+MOST_QUOTES = 200_000  # of a body
+UTF_8 = frozenset({"utf-8", "utf8"})
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,15 @@ async def read_body(request: Request, model: type[Model], settings: Settings) ->
         UsageError: A form's weights do not fit its parts.
         Problem: The body is neither (415), or a form that cannot be read (400).
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    kind = media_type.decode("latin-1")
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in UTF_8:
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body is written in {charset[:40]!r}; send UTF-8",
+            kind="media-type",
+        )
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         try:
             async with request.form(
@@ -77,10 +89,7 @@ async def read_body(request: Request, model: type[Model], settings: Settings) ->
             f"the body is {kind}; send application/json or multipart/form-data",
             kind="media-type",
         )
-    body = await request.body()
-    if len(body) < LARGE_BYTES:
-        return model.model_validate_json(body)
-    return await asyncio.to_thread(model.model_validate_json, body)
+    return await _validated(await request.body(), model)
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
@@ -90,16 +99,34 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         Problem: It is no JSON, or a field is missing, unknown or wrong (400, as the servers that
             are spoken like answer).
     """
-    body = await request.body()
     try:
-        if len(body) < LARGE_BYTES:
-            return model.model_validate_json(body)
-        return await asyncio.to_thread(model.model_validate_json, body)
+        return await _validated(await request.body(), model)
     except ValidationError as error:
-        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        few = error.error_count() <= MOST_ERRORS
+        place = ".".join(str(step) for step in error.errors()[0]["loc"]) if few else ""
         raise Problem(
             HTTPStatus.BAD_REQUEST, in_a_line(error), kind="schema", field=place or None
         ) from error
+
+
+async def _validated(body: bytes, model: type[Model]) -> Model:
+    """A body of JSON, checked; a large one in a thread.
+
+    Raises:
+        Problem: It is made of more pieces than any request needs, each of which would cost far more
+            memory than it has bytes (413).
+        ValidationError: A field is missing, unknown or wrong.
+    """
+    if len(body) < LARGE_BYTES:
+        return model.model_validate_json(body)
+    if body.count(b",") > MOST_VALUES or body.count(b'"') > MOST_QUOTES:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body has more than {MOST_VALUES:,} values or {MOST_QUOTES // 2:,} strings; "
+            "send several requests",
+            kind="too-large",
+        )
+    return await asyncio.to_thread(model.model_validate_json, body)
 
 
 async def read_parts(

@@ -26,7 +26,7 @@ from pydantic import (
 from ..encoders.modality import Modality
 from ..errors import UsageError
 from ..llm.config import Generation
-from .schemas import TEXT, Body, CacheModel, InputModel, Kind, TurnModel, medium
+from .schemas import TEXT, Body, CacheModel, InputModel, Kind, Seed, Several, TurnModel, medium
 
 MOST_INPUTS = 2048  # of one request for embeddings, as OpenAI has it
 MOST_STOPS = 4
@@ -70,7 +70,7 @@ class EmbeddingsRequest(OpenAIBody):
     model: str = Field(
         description="an encoder or an index, whose encoder it is", examples=["imagebind-mini"]
     )
-    input: str | list[str] = Field(
+    input: str | Several[str] = Field(
         description=f"one input or up to {MOST_INPUTS}: texts; media as data: URLs, or with "
         "modality also as base64 or URLs",
         examples=["a red train on snow"],
@@ -197,7 +197,7 @@ def _shape(content: object) -> str:
 
 
 Content = Annotated[  # told apart first, so that an error is about the one that was meant
-    Annotated[str, Tag("words")] | Annotated[list[Part], Tag("parts")], Discriminator(_shape)
+    Annotated[str, Tag("words")] | Annotated[Several[Part], Tag("parts")], Discriminator(_shape)
 ]
 
 
@@ -247,7 +247,7 @@ class ChatRequest(OpenAIBody):
     """A conversation whose last message is to be answered."""
 
     model: str = Field(description="the language model", examples=["llama-mini"])
-    messages: list[Message] = Field(
+    messages: Several[Message] = Field(
         min_length=1,
         description="the last one a user's; system messages are put in front of the question that "
         "follows; media of one question mix",
@@ -260,8 +260,8 @@ class ChatRequest(OpenAIBody):
     )
     max_tokens: int | None = Field(default=None, ge=1, description="of the answer, at most")
     max_completion_tokens: int | None = Field(default=None, ge=1, description="the same; it wins")
-    seed: int | None = Field(default=None, description="the same seed gives the same answer")
-    stop: str | list[str] | None = Field(
+    seed: Seed | None = Field(default=None, description="the same seed gives the same answer")
+    stop: str | Several[str] | None = Field(
         default=None,
         description=f"up to {MOST_STOPS} strings; the answer ends in front of the first",
     )

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -46,6 +47,8 @@ DIALECTS: Mapping[str, Dialect] = {  # by how a path begins; all others tell pro
     "/indices-list": Dialect.CLIP_RETRIEVAL,
     "/metadata": Dialect.CLIP_RETRIEVAL,
 }
+SHOWN_ERRORS = 5  # of a body, in a message
+MOST_ERRORS = 100  # of which more are only counted
 OPENAI_CODES = {"key": "invalid_api_key", "overloaded": "rate_limit_exceeded"}  # by kind
 
 
@@ -125,11 +128,23 @@ def problem_of(error: Exception) -> Problem:
 
 def in_a_line(error: RequestValidationError | ValidationError) -> str:
     """What is wrong with a body, each field with its place in it."""
+    n = error.error_count() if isinstance(error, ValidationError) else len(error.errors())
+    if n > MOST_ERRORS:  # which would take long to list
+        return f"{n} fields are missing, unknown or wrong"
     said: list[str] = []
-    for found in error.errors()[:5]:
+    for found in error.errors()[:SHOWN_ERRORS]:
         place = ".".join(str(step) for step in found["loc"]) or "body"
         said.append(f"{place}: {found['msg']}")
     return "; ".join(said)
+
+
+def route_path(scope: Mapping[str, Any]) -> str:
+    """The path by which routes are found: without the prefix that a proxy put in front of it."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+        return path[len(prefix) :]
+    return path
 
 
 def dialect_of(path: str) -> Dialect:
@@ -160,31 +175,27 @@ def as_json(problem: Problem, *, instance: str, request_id: str) -> bytes:
                 "instance": instance,
                 "request_id": request_id,
             }
-    return json.dumps(content, ensure_ascii=False).encode()
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace")  # half a surrogate
 
 
 def respond(request: Request, error: Exception) -> Response:
     """An error as the response to a request."""
-    problem = problem_of(error)
+    problem, path = problem_of(error), route_path(request.scope)
     return Response(
-        as_json(
-            problem,
-            instance=request.url.path,
-            request_id=str(request.scope.get("request_id", "")),
-        ),
+        as_json(problem, instance=path, request_id=str(request.scope.get("request_id", ""))),
         status_code=problem.status,
         headers=problem.headers,
-        media_type=media_type_of(request.url.path),
+        media_type=media_type_of(path),
     )
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of an app with a problem."""
+    """Answer the errors of an app with problems; those that nobody foresaw reach the edge."""
 
     async def handler(request: Request, error: Exception) -> Response:
         return respond(request, error)
 
-    for kind in (AnyBindError, RequestValidationError, ValidationError, HTTPException, Exception):
+    for kind in (AnyBindError, RequestValidationError, ValidationError, HTTPException):
         app.add_exception_handler(kind, handler)
 
 

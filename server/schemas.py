@@ -6,7 +6,7 @@ fields of the same names work too, with files under the name of their modality
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -22,6 +22,13 @@ Kind = Literal[  # of pipeline.KINDS, which a test compares
     "image", "text", "audio", "video", "points", "depth", "thermal", "imu", "id", "embedding"
 ]
 assert set(Kind.__args__) == set(KINDS)  # type: ignore[attr-defined]
+
+T = TypeVar("T")
+Several = Annotated[list[T], Field(fail_fast=True)]  # told is the first wrong one of a million
+MOST_DIM = 65_536  # numbers of a vector
+MOST_INT = 2**63 - 1  # what the index and torch count with
+ItemId = Annotated[int, Field(ge=0, le=MOST_INT)]
+Seed = Annotated[int, Field(ge=-MOST_INT, le=MOST_INT)]
 
 
 class Body(BaseModel):
@@ -48,12 +55,13 @@ class InputModel(Body):
         description="where the server fetches the file, if it was started with --allow-url-fetch",
     )
     text: str | None = Field(default=None, description="a text", examples=["a red train on snow"])
-    embedding: list[float] | None = Field(
+    embedding: Several[float] | None = Field(
         default=None,
+        max_length=MOST_DIM,
         description="a ready vector of the index's encoder, of any length but zero; with a "
         "modality it is of such a medium, which the cache and centring ask about",
     )
-    id: int | None = Field(default=None, ge=0, description="an item of the index")
+    id: ItemId | None = Field(default=None, description="an item of the index")
     weight: float = Field(
         default=1.0,
         allow_inf_nan=False,
@@ -114,7 +122,7 @@ class CacheModel(Body):
         return Cache(**self.model_dump())
 
 
-Inputs = Annotated[list[InputModel], Field(description="the parts; their weighted sum is asked")]
+Inputs = Annotated[Several[InputModel], Field(description="the parts; their weighted sum is asked")]
 TookMs = Annotated[float, Field(description="milliseconds in the server")]
 Filter = dict[str, object]  # by column; index.filters says which values it may have
 
@@ -123,7 +131,7 @@ class QueryModel(Body):
     """One query, mixed of any number of parts."""
 
     inputs: Inputs = []
-    minus: list[InputModel] = Field(
+    minus: Several[InputModel] = Field(
         default=[],
         description="parts that are taken away: as inputs, with the sign of the weight turned",
     )
@@ -154,7 +162,7 @@ class SearchRequest(QueryModel):
     """One query, or several under ``queries``."""
 
     index: str | None = Field(default=None, description="name of an index; by default the first")
-    queries: list[QueryModel] | None = Field(
+    queries: Several[QueryModel] | None = Field(
         default=None, description="several queries; nothing else but index stands beside them"
     )
 
@@ -234,7 +242,7 @@ class EmbedRequest(Body):
         default=None, description="whose encoder embeds; by default the first's"
     )
     inputs: Inputs = []
-    minus: list[InputModel] = Field(
+    minus: Several[InputModel] = Field(
         default=[], description="parts that are taken away; with mix only"
     )
     mix: bool = Field(default=False, description="one vector of all inputs instead of one each")
@@ -287,8 +295,8 @@ class AskRequest(Body):
         description="what is asked, in words", examples=["What is making this sound?"]
     )
     inputs: Inputs = []
-    minus: list[InputModel] = Field(default=[], description="parts that are taken away")
-    history: list[TurnModel] = Field(default=[], description="earlier turns, the oldest first")
+    minus: Several[InputModel] = Field(default=[], description="parts that are taken away")
+    history: Several[TurnModel] = Field(default=[], description="earlier turns, the oldest first")
     cache: CacheModel | Literal["default"] | None = Field(
         default="default", description="default: as the language model was tuned; null: none"
     )
@@ -314,7 +322,7 @@ class AskRequest(Body):
         description="above 1, fewer repetitions",
     )
     max_tokens: int | None = Field(default=None, ge=1, description="of the answer, at most")
-    seed: int | None = Field(default=None, description="the same seed gives the same answer")
+    seed: Seed | None = Field(default=None, description="the same seed gives the same answer")
     stream: bool = Field(default=False, description="answer piece by piece, as server-sent events")
 
 

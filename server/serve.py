@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from ..errors import UsageError
+from ..errors import AnyBindError, UsageError
 from .app import create_app
 from .hub import Hub, Opener
 from .logs import set_up
@@ -81,7 +82,7 @@ def run(folders: Mapping[str, Path], options: Mapping[str, object], settings: Se
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.shutdown_seconds) or None,
+        timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_seconds)),  # 0: for ever
     )
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{port}{settings.root_path}/", file=sys.stderr, flush=True)
@@ -99,6 +100,8 @@ async def _serve(server: uvicorn.Server, app: FastAPI, listening: socket.socket)
         try:
             changed = await app.state.engine.reload()
             logger.info("reloaded on SIGHUP: %s", ", ".join(changed) or "nothing new")
+        except AnyBindError as error:
+            logger.error("%s", error)
         except Exception:
             logger.exception("could not reload; what was served stays")
 

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     max_answers: int = Field(
         default=32, ge=1, description="answers in work or waiting; more get 429"
     )
+    max_items: int = Field(
+        default=64, ge=1, description="items and pictures of items in work or waiting; more get 429"
+    )
+    max_fetches: int = Field(
+        default=16, ge=1, description="URLs fetched and decoded at once; more wait"
+    )
     answer_batch: int = Field(default=8, ge=1, description="answers drawn at once")
     encode_batch: int = Field(
         default=0, ge=0, description="inputs encoded at once; 0: what the encoder is fastest with"
@@ -68,9 +74,15 @@ class Settings(BaseSettings):
 
     # how large
     max_body_bytes: int = Field(default=64 * MIB, ge=1, description="of a request")
+    upload_seconds: float = Field(
+        default=120, gt=0, description="time to receive the body of a request"
+    )
     max_parts: int = Field(default=16, ge=1, description="inputs of one query")
     max_queries: int = Field(default=64, ge=1, description="queries of one request")
     max_k: int = Field(default=10_000, ge=1, description="neighbours of one query")
+    max_results: int = Field(
+        default=100_000, ge=1, description="neighbours of all queries of one request"
+    )
     max_tokens: int = Field(default=512, ge=1, description="tokens of an answer")
     max_turns: int = Field(default=64, ge=1, description="earlier turns of a conversation")
     max_text: int = Field(

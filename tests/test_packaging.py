@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tomllib
 import venv
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from zipfile import ZipFile
 
 import pytest
 
@@ -63,19 +64,25 @@ def test_every_dependency_says_which_module_needs_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with the built wheel in it.
-
-    Its dependencies come from the environment that runs the tests; anybind itself must come from
-    the wheel alone.
-    """
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT],
         check=True,
     )
-    (wheel,) = folder.glob("anybind-*.whl")
-    environment = folder / "venv"
+    (built,) = folder.glob("anybind-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel_python(wheel: Path) -> Path:
+    """A new virtual environment with the built wheel in it.
+
+    Its dependencies come from the environment that runs the tests; anybind itself must come from
+    the wheel alone.
+    """
+    environment = wheel.parent / "venv"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
@@ -106,3 +113,56 @@ def test_the_wheel_builds_an_index_and_searches_from_another_folder(
     picture = sorted((tmp_path / "pictures" / "images").iterdir())[3]
     out = run(anybind, "search", "index", "--image", str(picture), "-k", "2")
     assert picture.name in out.splitlines()[1]
+
+
+# ---------------------------------------------------------------------- what a container image gets
+
+
+def is_copied(path: str) -> bool:
+    """Whether COPY in the Containerfile sees a file of the checkout.
+
+    As Docker has it: of the patterns that fit the file or a folder around it, the last one decides;
+    a star stands for no slash, and ``**/`` for any folders or none.
+    """
+    copied = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pattern = re.escape(line.removeprefix("!"))
+        pattern = pattern.replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+        file = PurePosixPath(path)
+        if any(re.fullmatch(pattern, str(each)) for each in (file, *file.parents[:-1])):
+            copied = line.startswith("!")
+    return copied
+
+
+def test_an_image_gets_all_that_the_wheel_is_made_of(wheel: Path) -> None:
+    """The reference is the wheel of the whole checkout, and what pip reads to build it."""
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    sources = [name.removeprefix("anybind/") for name in names if name.startswith("anybind/")]
+    licences = [name.partition("/licenses/")[2] for name in names if "/licenses/" in name]
+    assert len(sources) > 100 and "LICENSE" in licences
+    needed = [*sources, *licences, "pyproject.toml", "README.md", "constraints.txt"]
+    assert all((ROOT / path).is_file() for path in needed)
+    assert [path for path in needed if not is_copied(path)] == []
+
+
+def test_an_image_gets_nothing_else() -> None:
+    """Nothing that git ignores, at the root or below, and of the root no other file or folder."""
+    ignored = [
+        f"{folder}{line.strip('/').replace('*', 'x')}/file"
+        for line in (ROOT / ".gitignore").read_text().splitlines()
+        for folder in (("",) if line.startswith("/") else ("", "server/"))
+    ]
+    others = [".git/config", "keys.txt", ".env", "server/.keys.txt.lock", "tests/a.py"]
+    assert len(ignored) >= 9
+    assert [path for path in [*ignored, *others] if is_copied(path)] == []
+    files = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "NOTICE", "py.typed"}
+    copied = {path.name for path in ROOT.iterdir() if is_copied(path.name)}
+    assert {name for name in copied if not name.endswith(".py")} == files | set(CODE)
+
+
+def test_docker_and_podman_are_told_the_same() -> None:
+    assert (ROOT / ".containerignore").read_bytes() == (ROOT / ".dockerignore").read_bytes()
+    assert not (ROOT / ".containerignore").is_symlink()

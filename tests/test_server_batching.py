@@ -109,6 +109,28 @@ def test_an_item_that_fails_fails_alone() -> None:
     assert isinstance(failed, ValueError)
 
 
+def test_one_bad_item_leaves_its_neighbours_in_batches() -> None:
+    """Halves are tried: of sixteen, fifteen are done in four further batches, not one by one."""
+    seen: list[list[int]] = []
+
+    def work(items: list[int]) -> list[int]:
+        seen.append(items)
+        if 5 in items:
+            raise ValueError
+        return items
+
+    async def run() -> list[object]:
+        with ThreadPoolExecutor(1) as threads:
+            batches = Batcher(work, threads, max_batch=16, max_waiting=64, name="it")
+            some = [asyncio.ensure_future(batches.submit([i])) for i in range(16)]
+            return list(await asyncio.gather(*some, return_exceptions=True))
+
+    outcomes = asyncio.run(run())
+    assert isinstance(outcomes.pop(5), ValueError)
+    assert outcomes == [[i] for i in range(16) if i != 5]
+    assert len([items for items in seen if 5 not in items]) <= 5
+
+
 def test_more_than_may_wait_is_refused_and_what_is_cancelled_makes_room() -> None:
     async def run() -> None:
         batches = batcher(worker, max_waiting=3)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import ClientDisconnect
 
 from anybind.server.edge import Edge, Message, Receive, Scope, Send
 from anybind.server.keys import Keys, Role, new_key
@@ -125,6 +126,54 @@ def test_what_there_is_no_room_for_is_refused_before_its_body_is_read() -> None:
         assert (await ask(edge))[0] == 200
 
     run(work, max_searches=2)
+
+
+def test_an_error_that_nobody_foresaw_is_counted_and_told_with_its_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """500 in the answer, in the metrics and in the log; the traceback is in the log alone."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ZeroDivisionError("of a secret")
+
+    metrics = Metrics()
+    edge = Edge(broken, Settings(), metrics, None)
+    with caplog.at_level(logging.INFO):
+        status, headers, body = asyncio.run(ask(edge, headers={"x-request-id": "abc"}))
+    problem = json.loads(body)
+    assert status == problem["status"] == 500 and problem["request_id"] == "abc"
+    assert headers["x-request-id"] == "abc" and headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in problem["detail"]
+    assert 'anybind_requests_total{route="/v1/search",status="500"} 1.0' in metrics.text().decode()
+    (failed,) = [record for record in caplog.records if record.exc_info]
+    assert "of a secret" in str(failed.exc_info)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    metrics = Metrics()
+    with caplog.at_level(logging.INFO), pytest.raises(ValueError, match="unpack"):
+        asyncio.run(ask(Edge(reader, Settings(), metrics, None)))  # nothing is sent
+    assert 'anybind_requests_total{route="/v1/search",status="499"} 1.0' in metrics.text().decode()
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_pictures_have_room_of_their_own() -> None:
+    async def work(edge: Edge, backend: Backend) -> None:
+        backend.gate.clear()
+        path = "/v1/items/3/image"
+        running = asyncio.ensure_future(ask(edge, path, method="GET"))
+        while backend.n_begun < 1:
+            await asyncio.sleep(0)
+        assert (await ask(edge, path, method="GET"))[0] == 429
+        backend.gate.set()
+        assert (await running)[0] == 200 and (await ask(edge))[0] == 200
+
+    run(work, max_items=1)
 
 
 def test_a_request_whose_client_leaves_makes_room() -> None:
@@ -249,7 +298,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
     sizes = [s.value for s in families["anybind_batch_size"].samples if s.name.endswith("_sum")]
     assert sizes == [5]
     in_work = {s.labels["work"]: s.value for s in families["anybind_in_work"].samples}
-    assert in_work == {"search": 0, "answer": 0}
+    assert in_work == {"search": 0, "answer": 0, "item": 0}
 
 
 def test_the_log_names_the_request_and_never_the_key(

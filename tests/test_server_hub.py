@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import pytest
 
-from anybind.errors import IndexFolderError, UsageError
+from anybind.errors import UsageError
 from anybind.pipeline import AnyBind
 from anybind.server.engine import Engine
 from anybind.server.hub import LANGUAGE_MODEL, LOADING, READY, Hub, Opener
@@ -93,18 +93,36 @@ def test_a_reload_takes_what_is_newer_and_keeps_what_cannot_be_read(
     hub = Hub({"it": changing}, Opener(), answers=False)
     hub.open_indices()
     before = hub.get()
-    assert hub.reload() == [] and hub.get() is before
+    assert hub.reload() == ([], {}) and hub.get() is before
     build_folder(tmp_path / "smaller", unit_rows(9, seed=1))
     replace_index(changing, tmp_path / "smaller")
-    with pytest.raises(IndexFolderError):  # another encoder built it
-        hub.reload()
+    changed, failed = hub.reload()
+    assert changed == [] and "encoder" in failed["it"]  # another one built it
     assert hub.get() is before and len(before.ab.index) == 24
     shutil.rmtree(changing)
-    with pytest.raises(IndexFolderError):
-        hub.reload("it")
+    changed, failed = hub.reload("it")
+    assert changed == [] and "no such folder" in failed["it"]
     assert hub.get() is before
     with pytest.raises(Problem, match="no index is called"):
         hub.reload("x")
+
+
+def test_a_folder_that_cannot_be_opened_does_not_hold_up_the_others(
+    world_index: Path, tmp_path: Path
+) -> None:
+    """The broken one stands in front; what happened to both is told."""
+    later = tmp_path / "later"
+    folders = {"broken": tmp_path / "none", "it": later}
+    with serving(folders, ready=False) as running, running.client() as client:
+        while "loading" in client.get("/readyz").text:
+            time.sleep(0.05)
+        shutil.copytree(world_index, later)
+        response = client.post("/v1/index/reload")
+        assert response.status_code == 503
+        detail = response.json()["detail"]
+        assert "broken could not be opened" in detail and "reloaded: it" in detail
+        found = client.post("/v1/search", json={"index": "it", "inputs": [{"id": 3}], "k": 1})
+        assert [hit["id"] for hit in found.json()["results"]] == [3]
 
 
 def test_a_reload_that_brings_the_first_index_makes_the_server_ready(

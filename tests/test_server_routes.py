@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,52 @@ def test_items_and_their_pictures_come_from_the_index(
     assert picture.content == ab.index.thumbnail(5)
     small = client.get("/v1/items/5/image", params={"size": 32}).raise_for_status()
     assert len(small.content) < len(picture.content)
+
+
+def test_a_picture_that_a_browser_has_is_not_sent_again(
+    client: httpx.Client, ab: anybind.AnyBind
+) -> None:
+    """Its ETag names the generation, the item and the size; lists and weak tags count too."""
+    generation = ab.index.generation
+    of = f"{generation.number}-{generation.sha256[:16]}"
+    tags = {"/v1/items/5/image": f'"{of}-5-kept"', "/v1/items/5/image?size=32": f'"{of}-5-32"'}
+    for path, etag in tags.items():
+        sent = client.get(path).raise_for_status()
+        assert sent.headers["etag"] == etag
+        assert sent.headers["cache-control"] == "private, no-cache"
+        for held in (etag, f'"x", W/{etag}'):
+            again = client.get(path, headers={"If-None-Match": held})
+            assert again.status_code == 304 and again.content == b""
+            assert again.headers["etag"] == etag
+            assert again.headers["cache-control"] == "private, no-cache"
+        for other in ("/v1/items/6/image", "/v1/items/5/image?size=33"):
+            assert client.get(other, headers={"If-None-Match": etag}).status_code == 200
+    assert client.get("/v1/items/99/image", headers={"If-None-Match": "*"}).status_code == 404
+
+
+def test_a_picture_of_a_rebuilt_index_is_sent_although_the_old_one_is_held(
+    world_index: Path, world_pictures: Path, tmp_path: Path
+) -> None:
+    """The index is built anew, without its first picture: generation 1 again, with another item 0.
+    The reference is the picture that the new index keeps."""
+    folder, fewer, newer = tmp_path / "index", tmp_path / "pictures", tmp_path / "newer"
+    shutil.copytree(world_index, folder, symlinks=True)
+    shutil.copytree(world_pictures, fewer)
+    for path in fewer.glob(f"{min(fewer.glob('*.png')).stem}.*"):
+        path.unlink()
+    options = anybind.BuildOptions(source="folder", inputs=(str(fewer),), out=newer, workers=1)
+    anybind.build_index(options, anybind.load_encoder())
+    with serving({"world": folder}) as running, running.client() as client:
+        before = client.get("/v1/items/0/image").raise_for_status()
+        shutil.move(folder, tmp_path / "before")
+        shutil.move(newer, folder)
+        reloaded = client.post("/v1/index/reload").raise_for_status().json()
+        assert reloaded["changed"] == ["world"] and reloaded["generations"] == {"world": 1}
+        held = {"If-None-Match": before.headers["etag"]}
+        after = client.get("/v1/items/0/image", headers=held)
+        assert after.status_code == 200 and after.headers["etag"] != before.headers["etag"]
+        new = anybind.load(folder).index
+        assert after.content == new.thumbnail(0) != before.content
 
 
 def test_what_is_served_is_listed(client: httpx.Client, ab: anybind.AnyBind) -> None:

@@ -11,6 +11,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from anybind.server.keys import new_key
 from anybind.server.settings import Settings
 
 from .serving import Running, serving, write_language_model
@@ -19,6 +20,8 @@ EXAMPLES = 12  # of requests to each operation, in each phase
 SECONDS = 300
 FASTAPIS = {"HTTPValidationError", "ValidationError"}  # models that are not ours
 PICTURE = "image/webp"
+PROBLEM = "application/problem+json"
+STATUSES = {400, 401, 403, 404, 408, 413, 415, 421, 422, 429, 503}  # of what a request may meet
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,56 @@ def test_every_route_has_an_example_that_its_schema_allows(schema: dict[str, Any
             if "example" in media and "schema" in media:
                 check(media["example"], media["schema"], schema)
     assert len(paths) >= 15
+
+
+def test_every_status_of_a_problem_is_described(schema: dict[str, Any]) -> None:
+    """Routes in other servers' languages have one default error; those for operators few."""
+    own = {
+        path: {int(status) for status, answer in responses.items() if is_problem(answer)}
+        for path, _, operation in operations(schema)
+        if "default" not in (responses := operation["responses"]) and path.startswith("/v1/")
+    }
+    routes = {"search", "embed", "ask", "items/{item}", "items/{item}/image", "index"}
+    assert set(own) == {f"/v1/{route}" for route in [*routes, "index/reload"]}
+    assert own == dict.fromkeys(own, STATUSES)
+
+
+def test_a_key_is_asked_for_where_the_schema_says_so(tmp_path: Path) -> None:
+    """The reference is what a server with keys answers, without a key and in each way of bringing
+    one. Its index is not there, so that it answers at once."""
+    key = new_key(tmp_path / "keys.txt", "ann")
+    headers = {"bearer": {"Authorization": f"Bearer {key}"}, "header": {"X-API-Key": key}}
+    settings = Settings(decoders=1, api_keys_file=tmp_path / "keys.txt")
+    with (
+        serving({"gone": tmp_path / "gone"}, settings=settings, ready=False) as running,
+        running.client() as client,
+    ):
+        found = client.get("/openapi.json", headers=headers["bearer"]).raise_for_status().json()
+        schemes = found["components"]["securitySchemes"]
+        ways = {(each["type"], each.get("scheme") or each["name"]) for each in schemes.values()}
+        assert ways == {("http", "bearer"), ("apiKey", "X-API-Key")}
+        closed = 0
+        for path, method, operation in operations(found):
+            address = path.replace("{item}", "3")
+            status = client.request(method, address).status_code
+            assert (status == 401) == ("security" in operation), (method, path, status)
+            for choice in operation.get("security", ()):
+                (name,) = choice
+                allowed = client.request(method, address, headers=headers[name]).status_code
+                assert allowed != 401, (method, path, name)
+                closed += 1
+        assert closed >= 15 * len(schemes)
+
+
+def test_without_keys_no_key_is_asked_for(schema: dict[str, Any]) -> None:
+    assert "securitySchemes" not in schema["components"] and "security" not in schema
+    assert not [path for path, _, operation in operations(schema) if "security" in operation]
+
+
+def is_problem(answer: dict[str, Any]) -> bool:
+    """Whether a response is documented as a problem, in words and with its model."""
+    model = answer.get("content", {}).get(PROBLEM, {}).get("schema")
+    return bool(answer["description"]) and model == {"$ref": "#/components/schemas/Problem"}
 
 
 def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

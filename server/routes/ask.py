@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request
 from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ...llm.config import Generation
 from ..engine import Answering
 from ..hub import Collection
 from ..inputs import read_body
-from ..problems import as_json, problem_of
+from ..problems import as_json, problem_of, route_path
 from ..schemas import AskRequest, AskResponse
 from .common import (
     PROBLEMS,
+    Events,
     body_of,
     engine_of,
     facts_of,
@@ -66,11 +67,7 @@ async def ask(request: Request) -> Response:
     engine.hub.check_answers()
     answering = await while_listening(request, _begin(request, collection, body))
     if body.stream:
-        return StreamingResponse(
-            _events(request, answering, started),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        return Events(answering, _events(request, answering, started))
     answer = await while_listening(request, answering.text())
     return json_response({"answer": answer, **_facts(answering), "took_ms": _since(started)})
 
@@ -99,21 +96,21 @@ async def _begin(request: Request, collection: Collection, body: AskRequest) -> 
 
 
 async def _events(request: Request, answering: Answering, started: float) -> AsyncIterator[bytes]:
-    """Server-sent events; a reader who leaves stops the drawing."""
+    """Server-sent events."""
     answer, pieces = "", answering.pieces()
-    yield _event("begin", _facts(answering))
     try:
+        yield _event("begin", _facts(answering))
         async for piece in pieces:
             answer += piece
             yield _event("text", {"text": piece})
     except Exception as error:
         number = str(request.scope.get("request_id", ""))
-        problem = as_json(problem_of(error), instance=request.url.path, request_id=number)
+        path = route_path(request.scope)
+        problem = as_json(problem_of(error), instance=path, request_id=number)
         yield b"event: error\ndata: " + problem + b"\n\n"
         return
     finally:
-        await pieces.aclose()  # a reader who left stops the drawing,
-        answering.ticket.cancel()  # also in front of the first piece
+        await pieces.aclose()
     yield _event("end", {"answer": answer, "took_ms": _since(started)})
 
 

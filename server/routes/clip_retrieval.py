@@ -25,7 +25,7 @@ from ..engine import Engine, Wanted
 from ..hub import Collection
 from ..inputs import read_json
 from ..problems import Problem
-from ..schemas import InputModel, medium
+from ..schemas import MOST_DIM, InputModel, ItemId, Several, medium
 from .common import body_of, engine_of, json_response, read_inputs, shown, while_listening
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ DEDUP = 0.94  # the cosine from which clip-retrieval calls two results near dupl
 MOST_PICTURES = 100  # in one response; each is compressed anew
 JPEG_QUALITY = 85
 IGNORED = "X-Anybind-Ignored"
+MOST_IGNORED = 20  # options that it names
 NAME = re.compile(r"\w{1,40}", re.ASCII)  # of an option that may stand in a header
 
 
@@ -67,7 +68,9 @@ class KnnRequest(Lenient):
         description="of a picture; wins over the following. It is fetched only if the server was "
         "started with --allow-url-fetch",
     )
-    embedding_input: list[float] | None = Field(default=None, description="a ready vector")
+    embedding_input: Several[float] | None = Field(
+        default=None, max_length=MOST_DIM, description="a ready vector"
+    )
     indice_name: str | None = Field(
         default=None, description="name of an index; by default the first"
     )
@@ -92,13 +95,14 @@ class KnnRequest(Lenient):
         found = [name for name in switches if getattr(self, name)]
         if self.aesthetic_score is not None:  # without it, its weight does nothing there either
             found += ["aesthetic_score", "aesthetic_weight"]
-        return found + [name for name in self.model_extra or {} if NAME.fullmatch(name)]
+        found += [name for name in self.model_extra or {} if NAME.fullmatch(name)]
+        return found[:MOST_IGNORED]
 
 
 class MetadataRequest(Lenient):
     """Items to tell about."""
 
-    ids: list[int] = Field(description="of results; may be strings")
+    ids: Several[ItemId] = Field(description="of results; may be strings")
     indice_name: str | None = Field(
         default=None, description="name of an index; by default the first"
     )

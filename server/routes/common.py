@@ -1,17 +1,18 @@
 """What routes share: the engine of a request, answers as JSON, and how bodies are documented."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import to_json
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ...errors import UsageError
-from ..engine import Engine, Question
+from ..engine import Answering, Engine, Question
 from ..hub import Collection
 from ..inputs import check_text, read_parts
 from ..problems import ClientLeft
@@ -33,8 +34,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "The request cannot be done: an input cannot be read, or a value does not fit.",
         401: "A key is asked for.",
+        403: "A page of another origin asks, a reload needs an admin, or URLs are not fetched.",
         404: "There is no such index or item.",
+        408: "The body did not arrive in time.",
         413: "The body is too large.",
+        415: "The body is neither JSON nor a form, or is not written in UTF-8.",
+        421: "The server is asked under a name that is not one of its own.",
         422: "A field is missing, unknown or of a wrong type.",
         429: "There is more to do than can wait; see Retry-After.",
         503: "A part of the server is not ready.",
@@ -57,7 +62,10 @@ async def read_inputs(
 ) -> "list[Input]":
     """The parts of a query, embedded."""
     engine = engine_of(request)
-    return await engine.inputs(collection, await read_parts(inputs, minus, engine.settings))
+    parts = await read_parts(inputs, minus, engine.settings)
+    if not hasattr(request.state, "places"):  # one for all queries of the request
+        request.state.places = asyncio.Semaphore(engine.settings.max_parts)
+    return await engine.inputs(collection, parts, request.state.places)
 
 
 async def question_of(
@@ -123,6 +131,29 @@ async def while_listening(request: Request, work: Coroutine[object, object, T]) 
         working.cancel()
 
 
+class Events(StreamingResponse):
+    """An answer as server-sent events. A reader who leaves stops the drawing, also one who left
+    before the first event."""
+
+    def __init__(self, answering: Answering, events: AsyncIterator[bytes]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._answering = answering
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answering.ticket.cancel()
+
+
+def holds(request: Request, etag: str) -> bool:
+    """Whether a client has what an ETag names already."""
+    held = request.headers.get("if-none-match", "")
+    return etag in (tag.strip().removeprefix("W/") for tag in held.split(","))
+
+
 def cache_of(model: CacheModel | None) -> "Cache | None":
     """Cache settings as the library takes them."""
     return None if model is None else model.cache()
@@ -131,6 +162,15 @@ def cache_of(model: CacheModel | None) -> "Cache | None":
 def json_response(content: object, *, status: int = 200) -> Response:
     """Models, dataclasses and plain values as JSON; fields that are ``None`` stay."""
     return Response(to_json(content), status_code=status, media_type="application/json")
+
+
+async def json_of_each(
+    engine: Engine, values: Sequence[T], show: Callable[[T], object], *, large: bool
+) -> list[bytes]:
+    """Each of some values as JSON; many in a thread, one by one, so that others get their turn."""
+    if large:
+        return await engine.in_thread(lambda: [to_json(show(value)) for value in values])
+    return [to_json(show(value)) for value in values]
 
 
 def facts_of(mixture: "Mixture") -> dict[str, object]:

@@ -11,11 +11,11 @@ from ..engine import Engine
 from ..hub import Collection
 from ..problems import Problem
 from ..schemas import ItemModel
-from .common import PROBLEMS, engine_of, json_response, shown
+from .common import PROBLEMS, engine_of, holds, json_response, shown
 
 router = APIRouter(tags=["items"])
 
-FOREVER = "private, max-age=3600"  # an item of a generation never changes
+CACHING = "private, no-cache"  # browsers keep a picture, and ask each time whether it still holds
 ITEM = {
     "id": 17,
     "key": "000000017",
@@ -39,14 +39,18 @@ async def item(request: Request, item: Item, index: Name = None) -> Response:
     engine = engine_of(request)
     collection = engine.hub.get(index)
     _check(collection, item)
-    (row,) = await engine.in_thread(lambda: collection.ab.index.rows([item]))
+    (row,) = await engine.read_items(lambda: collection.ab.index.rows([item]))
     fields = ItemModel.model_validate(row)
     return json_response(fields)
 
 
 @router.get(
     "/v1/items/{item}/image",
-    responses={**PROBLEMS, 200: {"content": {"image/webp": {}}, "description": "The picture"}},
+    responses={
+        **PROBLEMS,
+        200: {"content": {"image/webp": {}}, "description": "The picture, with an ETag"},
+        304: {"description": "The picture is the one whose ETag If-None-Match names"},
+    },
     response_class=Response,
 )
 async def image(
@@ -61,7 +65,10 @@ async def image(
     engine = engine_of(request)
     collection = engine.hub.get(index)
     _check(collection, item)
-    content = await engine.in_thread(lambda: collection.ab.index.thumbnail(item))
+    headers = {"Cache-Control": CACHING, "ETag": _etag(collection, item, size)}
+    if holds(request, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    content = await engine.read_items(lambda: collection.ab.index.thumbnail(item))
     if content is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
@@ -71,8 +78,14 @@ async def image(
         )
     if size is not None:
         content = await _resized(engine, content, size)
-    headers = {"Cache-Control": FOREVER}
     return Response(content, media_type="image/webp", headers=headers)
+
+
+def _etag(collection: Collection, item: int, size: int | None) -> str:
+    """What names a picture. A rebuilt index counts its generations from 1 again, so the number
+    alone does not."""
+    generation = collection.ab.index.generation
+    return f'"{generation.number}-{generation.sha256[:16]}-{item}-{size or "kept"}"'
 
 
 async def _resized(engine: Engine, content: bytes, size: int) -> bytes:
@@ -87,7 +100,7 @@ async def _resized(engine: Engine, content: bytes, size: int) -> bytes:
         picture.save(file, "WEBP")
         return file.getvalue()
 
-    return await engine.in_thread(resize)
+    return await engine.read_items(resize)
 
 
 def _check(collection: Collection, item: int) -> None:

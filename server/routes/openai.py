@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Request
-from starlette.responses import Response, StreamingResponse
+from pydantic_core import to_json
+from starlette.responses import Response
 
 from ...encoders.modality import Modality, Vectors
 from ..completions import Completion
@@ -22,8 +23,10 @@ from ..openai_schemas import ChatRequest, EmbeddingsRequest, conversation_of
 from ..problems import Problem
 from ..schemas import InputModel
 from .common import (
+    Events,
     body_of,
     engine_of,
+    json_of_each,
     json_response,
     question_of,
     read_inputs,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["OpenAI"])
 
 OWNER = "anybind"
+LARGE = 20_000  # numbers that are written in a thread
 ERROR = {
     "message": "…",
     "type": "invalid_request_error",
@@ -194,16 +198,16 @@ async def embeddings(request: Request) -> Response:
     rows = await engine.in_thread(lambda: collection.ab.vectors_of(embedded))
     n_tokens = await engine.in_thread(lambda: _count(collection, inputs))
     as_base64 = body.encoding_format == "base64"
-    data = [
-        {
-            "object": "embedding",
-            "index": i,
-            "embedding": _base64(row) if as_base64 else row.tolist(),
-        }
-        for i, row in enumerate(rows)
-    ]
+
+    def show(place: int) -> dict[str, object]:
+        vector = _base64(rows[place]) if as_base64 else rows[place].tolist()
+        return {"object": "embedding", "index": place, "embedding": vector}
+
+    large = rows.size > LARGE
+    data = b",".join(await json_of_each(engine, range(len(rows)), show, large=large))
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
-    return json_response({"object": "list", "data": data, "model": encoder.name, "usage": usage})
+    rest = to_json({"object": "list", "model": encoder.name, "usage": usage})
+    return Response(rest[:-1] + b',"data":[' + data + b"]}", media_type="application/json")
 
 
 def _embedding_model(hub: Hub, model: str) -> Collection:
@@ -277,9 +281,5 @@ async def chat(request: Request) -> Response:
     answering = await while_listening(request, begin())
     completion = Completion(request, body, answering)
     if body.stream:
-        return StreamingResponse(
-            completion.events(),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        return Events(answering, completion.events())
     return json_response(await while_listening(request, completion.whole()))

@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Request, Response
 
 from ..problems import Problem
+from .common import holds
 
 MEDIA_TYPES: Mapping[str, str] = {
     "html": "text/html; charset=utf-8",
@@ -97,7 +98,6 @@ def _respond(request: Request, name: str) -> Response:
     if file is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"the page has no file {name!r}", kind="not-found")
     headers = {**HEADERS, "ETag": file.etag}
-    held = request.headers.get("if-none-match", "")
-    if file.etag in (tag.strip().removeprefix("W/") for tag in held.split(",")):
+    if holds(request, file.etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

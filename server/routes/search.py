@@ -3,6 +3,7 @@
 import time
 
 from fastapi import APIRouter, Request
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from ...errors import UsageError
@@ -16,13 +17,15 @@ from .common import (
     cache_of,
     engine_of,
     facts_of,
-    json_response,
+    json_of_each,
     read_inputs,
     result_of,
     while_listening,
 )
 
 router = APIRouter(tags=["search"])
+
+LARGE = 1000  # neighbours that are written in a thread
 
 EXAMPLES = {
     "a text": {"inputs": [{"text": "a red train on snow"}], "k": 5},
@@ -64,15 +67,24 @@ async def search(request: Request) -> Response:
     if len(queries) > most:
         raise UsageError(f"{len(queries)} queries in one request; this server takes {most}")
 
+    n_results, most = sum(query.k for query in queries), engine.settings.max_results
+    if n_results > most:
+        raise UsageError(
+            f"{n_results} neighbours in one request; this server gives at most {most}: send several"
+        )
+
     async def work() -> list[Found]:
         wanted = await all_of([_wanted(request, collection, each) for each in queries])
         return await engine.search(collection, wanted)
 
-    found = [_answered(each) for each in await while_listening(request, work())]
-    took_ms = round(1000 * (time.perf_counter() - started), 3)
+    found = await while_listening(request, work())
+    answers = await json_of_each(engine, found, _answered, large=n_results > LARGE)
+    took = b'"took_ms":' + to_json(round(1000 * (time.perf_counter() - started), 3))
     if body.queries is None:
-        return json_response({**found[0], "took_ms": took_ms})
-    return json_response({"answers": found, "took_ms": took_ms})
+        content = answers[0][:-1] + b"," + took + b"}"
+    else:
+        content = b'{"answers":[' + b",".join(answers) + b"]," + took + b"}"
+    return Response(content, media_type="application/json")
 
 
 async def _wanted(request: Request, collection: Collection, query: QueryModel) -> Wanted:

@@ -251,6 +251,98 @@ def test_json_that_attacks_its_parser_is_refused(server: Running, posts: list[st
                 refused(client.post(path, content=attack, headers=headers), 400, 422)
 
 
+def test_json_of_very_many_wrong_values_is_refused_by_the_first(
+    server: Running, posts: list[str]
+) -> None:
+    """Wide, not deep: each wrong value would be an error of its own, listed by the event loop."""
+    wide = {
+        **dict.fromkeys(("inputs", "queries", "history", "messages"), [0] * 4_000),
+        **dict.fromkeys(("ids", "embedding_input"), ["x"] * 4_000),
+    }
+    unknown = {f"x{i}": 1 for i in range(4_000)}
+    with server.client() as client:
+        for path in posts:
+            for attack in (wide, unknown):
+                response = client.post(path, json=attack)
+                refused(response, 400, 422)
+                assert len(response.text) < 2000, response.text
+
+
+def test_json_of_more_values_than_any_request_needs_is_not_parsed(world_index: Path) -> None:
+    """Six megabytes of numbers or of empty strings would be hundreds in memory."""
+    with serving({"world": world_index}, settings=Settings(decoders=1)) as running:
+        with running.client() as client:
+            for attack in (b"[" + b"1," * 3_000_000 + b"1]", b"[" + b'"",' * 200_000 + b'""]'):
+                for path in ("/v1/search", "/v1/embeddings"):
+                    refused(client.post(path, content=attack), 413)
+
+
+def test_numbers_that_no_machine_counts_with_are_refused(server: Running) -> None:
+    """Ids and seeds beyond 64 bits."""
+    huge = 10**30
+    question = {"question": "what?", "inputs": [{"text": "a"}], "seed": huge}
+    words = {"role": "user", "content": "what?"}
+    shown = {"role": "user", "content": [{"type": "anybind", "anybind": {"id": huge}}]}
+    attacks: list[tuple[str, dict[str, object]]] = [
+        ("/v1/search", {"inputs": [{"id": huge}]}),
+        ("/v1/search", {"inputs": [{"id": 2**63}]}),
+        ("/v1/search", {"inputs": [{"text": "a"}], "cache": {"k": huge}}),
+        ("/v1/embed", {"inputs": [{"id": huge}]}),
+        ("/metadata", {"ids": [huge]}),
+        ("/metadata", {"ids": [-1]}),
+        ("/v1/ask", question),
+        ("/v1/chat/completions", {"model": "llama-mini", "messages": [words], "seed": -huge}),
+        ("/v1/chat/completions", {"model": "llama-mini", "messages": [shown]}),
+    ]
+    with server.client() as client:
+        for path, attack in attacks:
+            refused(client.post(path, json=attack), 400, 404, 422)
+        refused(client.get(f"/v1/items/{huge}"), 404, 422)
+
+
+def test_forms_in_other_charsets_are_refused(server: Running) -> None:
+    """One that is none, and one in which a name becomes half a character."""
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="+2AA-"; filename="a"\r\n\r\na\r\n--x--\r\n'
+    )
+    with server.client() as client:
+        for charset in ("undefined", "utf-7", "idna", "x" * 500):
+            kind = f"multipart/form-data; boundary=x; charset={charset}"
+            refused(client.post("/v1/search", content=body, headers={"content-type": kind}), 415)
+
+
+def test_who_sends_a_body_byte_by_byte_does_not_keep_a_place(world_index: Path) -> None:
+    """The only place of a search: it is free again after half a second."""
+    settings = Settings(decoders=1, max_searches=1, upload_seconds=0.5)
+    head = "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+    with serving({"world": world_index}, settings=settings) as running:
+        assert raw(running, head) == 408
+        with running.client() as client:
+            found = client.post("/v1/search", json={"inputs": [{"text": "a dog"}], "k": 1})
+            assert found.status_code == 200
+
+
+def test_a_prefix_of_a_proxy_goes_around_no_limit(world_index: Path, keys: dict[str, str]) -> None:
+    """With a proxy that takes the prefix off, and with one that leaves it."""
+    settings = Settings(
+        decoders=1, root_path="/any", api_keys_file=Path(keys["file"]), rate=0.001, burst=1
+    )
+    bearer = {"authorization": f"Bearer {keys['user']}"}
+    query = {"inputs": [{"text": "a dog"}], "k": 1}
+    with serving({"world": world_index}, settings=settings, ready=False) as running:
+        with running.client() as client:
+            for prefix in ("", "/any"):
+                assert client.get(f"{prefix}/healthz").status_code == 200
+                assert client.get(f"{prefix}/page/app.js").status_code == 200
+                refused(client.get(f"{prefix}/metrics"), 401)
+                refused(client.post(f"{prefix}/v1/search", json=query), 401)
+                error = client.post(f"{prefix}/knn-service", json={}).json()
+                assert list(error) == ["message"]
+            client.post("/any/v1/search", json=query, headers=bearer)  # the only one of its key
+            for prefix in ("", "/any"):
+                refused(client.post(f"{prefix}/v1/search", json=query, headers=bearer), 429)
+
+
 def test_forms_that_attack_their_parser_are_refused(server: Running) -> None:
     """Thousands of fields, a cut, no boundary, a path as a file's name, and a packed body."""
     line = "multipart/form-data; boundary=x"
