@@ -16,7 +16,7 @@ from .parts import ID
 from .pipeline import Input
 
 if TYPE_CHECKING:
-    from .answers import CacheChoice, Chat
+    from .answers import AnswerStream, CacheChoice, Chat
     from .llm.config import Generation
     from .pipeline import Citation
 
@@ -122,18 +122,19 @@ class Console:
 
     def _answer(self, question: str) -> None:
         """Answer on stdout, piece by piece. What was shown is kept for a question that failed."""
+        stream: AnswerStream | None = None
         try:
             stream = self._chat.ask(
                 question, *self._shown, cache=self._cache, settings=self._settings, stream=True
             )
-        except MediaError:
-            self._shown.clear()
-            raise
-        try:
             for piece in stream:
                 print(piece, end="", flush=True)
-        except KeyboardInterrupt:
-            stream.close()
+        except MediaError as error:
+            self._shown.clear()
+            raise MediaError(f"{error}; nothing is shown now, so show the others again") from None
+        except KeyboardInterrupt:  # also while media are read and encoded
+            if stream is not None:
+                stream.close()
             print(flush=True)
             _note("stopped; this question is no part of the conversation")
             return

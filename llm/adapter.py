@@ -88,16 +88,19 @@ def check_base(
         WeightsError: It is another base.
     """
     path = adapter.file.path
-    expected = expect_base or adapter.base
-    if expected is None:
+    known = [base for base in (expect_base, adapter.base) if base is not None]
+    if not known:
         logger.warning(
             "%s does not say which base it was tuned on; the published one is for %s, and on "
             "another its answers mean nothing. The base here is %s: give it as expect_base to "
             "have it checked",
             *(path.name, MADE_FOR[adapter.config.bind.legacy], found),
         )
-    elif expected != found:
-        problem = f"{path} is for the base {expected}, and the base here is {found}"
+    for expected in known:
+        if expected == found:
+            continue
+        whose = f"{path} is for the base" if expected == adapter.base else "expected the base"
+        problem = f"{whose} {expected}, and the base here is {found}"
         if not force:
             raise WeightsError(f"{problem}; name its own base, or force it to try this one")
         logger.warning("%s; forced to go on, the answers may mean nothing", problem)

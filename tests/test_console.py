@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,30 @@ def test_lines_are_answered_and_media_shown_on_the_way(
     assert [turn["question"] for turn in json.loads(saved.read_text())["turns"]] == [
         *("w5", "w6", "w7")
     ]
+
+
+def test_an_interrupt_while_media_are_read_ends_the_question_alone(
+    console: Console,
+    ab: AnyBind,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The conversation goes on as if the question had not been asked; what was shown is kept."""
+    view = AnyBind.view
+    stops = iter([True])
+
+    def stopping(*args: Any, **options: Any) -> Any:
+        if next(stops, False):
+            raise KeyboardInterrupt
+        return view(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnyBind, "view", stopping)
+        run(console, patch, "/text a dog", "w6", "w6", "/quit")
+    expected = ab.chat().ask("w6", Input("text", "a dog"), settings=GREEDY)
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if line] == [expected.text]
+    assert "stopped; this question is no part of the conversation" in err
 
 
 @pytest.mark.parametrize(

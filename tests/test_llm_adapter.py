@@ -115,7 +115,7 @@ def test_a_published_adapter_says_which_base_it_needs(
     with caplog.at_level(logging.WARNING):
         load_language_model(folder / "meta", folder / "7B.pth", expect_base=found)
     assert not caplog.text
-    with pytest.raises(WeightsError, match="is for the base sha256:0, and the base here is"):
+    with pytest.raises(WeightsError, match="expected the base sha256:0, and the base here is"):
         load_language_model(folder / "meta", folder / "7B.pth", expect_base="sha256:0")
 
 
@@ -135,6 +135,9 @@ def test_a_saved_adapter_loads_on_its_base_alone(
     save_file(state, other / "model.safetensors")
     with pytest.raises(WeightsError, match="force"):
         load_language_model(other, path)
+    pin = load_base(other).fingerprint  # that the base is the one meant does not make it the right
+    with pytest.raises(WeightsError, match=f"is for the base {model.base.fingerprint}"):
+        load_language_model(other, path, expect_base=pin)
     load_language_model(other, path, force=True)
     assert "may mean nothing" in caplog.text
 
