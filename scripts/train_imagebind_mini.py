@@ -6,12 +6,17 @@ No sound, cloud, depth map, heat image or motion ever meets a text, nor each oth
 made from scenes of :mod:`anybind.world`. Run it again after it was stopped and it continues.
 
     python scripts/train_imagebind_mini.py --export encoders/imagebind_mini.safetensors
+
+Some towers anew, the rest as they are in a finished file:
+
+    python scripts/train_imagebind_mini.py --start encoders/imagebind_mini.safetensors \\
+        --towers points imu --export new.safetensors
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from gallery import embed, single_object_scenes
 from loop import Schedule, fast_precision, finished, fit, resume
+from safetensors import safe_open
 from torch import Tensor, nn
 from training_set import Augmentation, Batches, Captions, media_on_disk, move
 
@@ -32,8 +38,9 @@ from anybind.encoders.images import normalise_images
 from anybind.encoders.modality import TOWER_OF, Modality, Tower
 from anybind.encoders.preprocess import preprocessor_of
 from anybind.encoders.towers import TextTower, VisionTower
-from anybind.encoders.weights import save_weights
+from anybind.encoders.weights import load_weights, read_config, save_weights
 from anybind.world.scene import Scene, scene
+from anybind.world.shapes import rotation_matrices
 from anybind.world.splits import split_ids
 
 IMAGE_TEXT = "image-text"  # name of the first stage
@@ -96,11 +103,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/imagebind-mini"))
     parser.add_argument("--export", type=Path, help="write the finished weights there (fp16)")
     parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="finished weights: take every tower from there that --towers does not name",
+    )
+    parser.add_argument(
         "--towers",
         nargs="*",
         default=[str(tower) for tower in STAGES],
         choices=[str(tower) for tower in STAGES],
-        help="train these after image and text; default: all",
+        help="train these, after image and text if there is no --start; default: all",
     )
     parser.add_argument("--share", type=float, default=1.0, help="of the samples, to try it out")
     parser.add_argument("--seed", type=int, default=0)
@@ -113,17 +126,42 @@ def main() -> None:
         samples = int(stage.n_samples * args.share)
         return replace(stage, seed=args.seed, n_samples=samples, precision=args.precision)
 
-    first = adapt(ImageText())
-    captions = None if finished(first, args.out, IMAGE_TEXT) else read_captions(first, args.out)
-    kept = tuple(json.loads((args.out / VOCABULARY).read_text()))
-    model = ImageBind(imagebind_mini(kept)).to(args.device)
-    train_image_text(model, first, captions, args.out)
-    settings: dict[str, object] = {IMAGE_TEXT: asdict(first)}
-    for name in args.towers:
-        stage = adapt(STAGES[Tower(name)])
-        settings[name] = train_to_images(model, Tower(name), stage, args.out)
+    torch.manual_seed(args.seed)
+    anew = [Tower(name) for name in args.towers]
+    settings: dict[str, object]
+    if args.start:
+        model, settings = finished_towers(args.start, anew)
+        model.to(args.device)
+        n_pictures = max(STAGES[tower].n_scenes for tower in anew)
+        exported = [Tower(name) for name in model.towers]
+    else:
+        first = adapt(ImageText())
+        captions = None if finished(first, args.out, IMAGE_TEXT) else read_captions(first, args.out)
+        kept = tuple(json.loads((args.out / VOCABULARY).read_text()))
+        model = ImageBind(imagebind_mini(kept)).to(args.device)
+        train_image_text(model, first, captions, args.out)
+        settings = {IMAGE_TEXT: asdict(first)}
+        n_pictures = first.n_scenes
+        exported = [Tower.VISION, Tower.TEXT, *anew]
+    for tower in anew:
+        stage = adapt(STAGES[tower])
+        anchors = image_vectors(model, n_pictures, args.out)[: stage.n_scenes]
+        settings[tower] = train_to_images(model, tower, stage, anchors, args.out)
     if args.export:
-        export(model, [Tower.VISION, Tower.TEXT, *map(Tower, args.towers)], settings, args)
+        export(model, exported, settings, args)
+
+
+def finished_towers(path: Path, anew: Sequence[Tower]) -> tuple[ImageBind, dict[str, object]]:
+    """A network with the towers of a weight file, but for those to be trained anew; and how they
+    were trained."""
+    config = read_config(path)
+    found, model = ImageBind(config), ImageBind(config)
+    load_weights(found, path)
+    for tower in set(Tower) - set(anew):
+        model.towers[tower] = found.towers[tower]
+    with safe_open(path, framework="pt") as file:
+        notes = json.loads(file.metadata()["trained"])
+    return model.eval(), notes
 
 
 def training_scenes(n: int) -> list[Scene]:
@@ -214,16 +252,16 @@ def contrastive(a: Tensor, b: Tensor, scale: Tensor | float, same: Tensor) -> Te
 
 
 def train_to_images(
-    model: ImageBind, tower: Tower, stage: ToImages, out: Path
+    model: ImageBind, tower: Tower, stage: ToImages, anchors: Tensor, out: Path
 ) -> dict[str, object]:
-    """Train a tower on pairs of a medium and the frozen image tower's vector of the same scene.
+    """Train a tower on pairs of a medium and the frozen image tower's vector of the same scene,
+    one of ``anchors`` ``(n_scenes, dim)``.
 
     Returns:
         The settings it was trained with.
     """
     modality = next(m for m in Modality if TOWER_OF[m] is tower)
     device = next(model.parameters()).device
-    anchors = image_vectors(model, stage.n_scenes, out)
     stage = replace(stage, anchors=f"{float(anchors.double().square().sum()):.6f}")
     scenes = training_scenes(stage.n_scenes)
     prepare = preprocessor_of(model.config, modality, reference=False)
@@ -247,19 +285,18 @@ def train_to_images(
 def image_vectors(model: ImageBind, n_scenes: int, out: Path) -> Tensor:
     """The frozen image tower's unit vectors of the training scenes, ``(n, dim)``."""
     assert model.config.vision is not None
-    path = out / "anchors.pt"
-    n_all = ImageText().n_scenes
+    path = out / f"anchors_{n_scenes}.pt"
     if not path.exists():
-        seen = pictures(n_all, model.config.vision.size, out)
+        seen = pictures(n_scenes, model.config.vision.size, out)
         model.eval()
         device = next(model.parameters()).device
         parts = [
             model(Modality.IMAGE, torch.from_numpy(normalise_images(seen[at])).to(device)).cpu()
-            for at in np.split(np.arange(n_all), range(ENCODE_BATCH, n_all, ENCODE_BATCH))
+            for at in np.split(np.arange(n_scenes), range(ENCODE_BATCH, n_scenes, ENCODE_BATCH))
         ]
         torch.save(torch.cat(parts), path)
     vectors: Tensor = torch.load(path, weights_only=True)
-    return vectors[:n_scenes]
+    return vectors
 
 
 def vary_sound(clips: Tensor, rng: np.random.Generator) -> Tensor:
@@ -289,26 +326,33 @@ def vary_map(maps: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def vary_motion(samples: Tensor, rng: np.random.Generator) -> Tensor:
-    """Each recording ``(B, 6, n)`` a little stronger or weaker, from another moment on."""
+    """Each recording ``(B, 6, n)`` by a sensor mounted otherwise, a little stronger or weaker, from
+    another moment on."""
     n, _, length = samples.shape
     gain = torch.from_numpy(rng.normal(1, 0.1, (n, 1, 1))).to(samples)
     start = int(rng.integers(length))
-    return torch.roll(samples, start, dims=2) * gain
+    turned = turn_anyhow(samples.view(n, 2, 3, length).transpose(2, 3), rng)
+    return torch.roll(turned.transpose(2, 3).reshape(n, 6, length), start, dims=2) * gain
 
 
 def vary_cloud(points: Tensor, rng: np.random.Generator) -> Tensor:
-    """Turn each cloud ``(B, n, 3)`` about the vertical, stretch and jitter it, as scans differ."""
+    """Turn each cloud ``(B, n, 3)`` anyhow, stretch and jitter it, as scans differ."""
     n = len(points)
-    angle = rng.uniform(-np.pi, np.pi, n)
-    turn = np.zeros((n, 3, 3), np.float32)
-    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
-    turn[:, 0, 1], turn[:, 1, 0] = -np.sin(angle), np.sin(angle)
-    turn[:, 2, 2] = 1
-    turned = points @ torch.from_numpy(turn).to(points)
+    turned = turn_anyhow(points[:, None], rng)[:, 0]
     turned = turned * torch.from_numpy(rng.uniform(0.9, 1.1, (n, 1, 3))).to(points)
     turned = turned + torch.from_numpy(rng.normal(0, 0.01, points.shape)).to(points)
     radius: Tensor = turned.norm(dim=2, keepdim=True).amax(dim=1, keepdim=True)
     return turned / radius
+
+
+def turn_anyhow(vectors: Tensor, rng: np.random.Generator) -> Tensor:
+    """Turn each item of ``(B, n, m, 3)`` by a rotation of its own, every one of which is as likely;
+    in the precision of the vectors, also where products are in another."""
+    quaternions = rng.standard_normal((len(vectors), 4))
+    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
+    turns = torch.from_numpy(rotation_matrices(quaternions)).to(vectors)
+    with torch.autocast(vectors.device.type, enabled=False):
+        return vectors @ turns[:, None]
 
 
 VARIED: Mapping[Tower, Callable[[Tensor, np.random.Generator], Tensor]] = {

@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from .shapes import Shape, Solid, Vector
+from .shapes import Shape, Solid, Vector, rotation_matrices
 
 WORLD_VERSION = 1  # enters every stream: raise it when scenes are meant to change
+
+TURN = 2 * math.pi
 
 T = TypeVar("T")
 
@@ -45,6 +48,22 @@ class Stream:
     def chance(self, probability: float) -> bool:
         """Draw True with the given probability."""
         return float(self.generator.random()) < probability
+
+    def rotation(self) -> npt.NDArray[np.float64]:
+        """Draw the matrix ``(3, 3)`` of a rotation, every one of which is as likely.
+
+        Source: Shoemake, Uniform random rotations, Graphics Gems III, 1992.
+        """
+        share, first, second = self.uniform(), self.uniform(0, TURN), self.uniform(0, TURN)
+        near, far = math.sqrt(1 - share), math.sqrt(share)
+        return rotation_matrices(
+            np.array([
+                near * math.sin(first),
+                near * math.cos(first),
+                far * math.sin(second),
+                far * math.cos(second),
+            ])
+        )  # fmt: skip
 
 
 class Assembly:

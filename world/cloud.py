@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
-from .assembly import Stream
+from .assembly import TURN, Stream
 from .scene import Scene
 from .shapes import Floats, Shape, Solids, half_extents
 
@@ -26,8 +26,6 @@ FIRST_DRAW = 3.0  # points drawn a point wanted; further draws use the share tha
 LEAST_SHARE = 0.01  # of drawn points expected to be kept: bounds the size of a further draw
 HIDDEN_SHARE = np.float32(0.05)  # of the points of a hidden part that are still seen
 STRAYING = 1.3  # sides of the box that stray points lie in, in the object's own
-MAX_TILT = 0.7  # radians about either horizontal axis: a scanned thing need not stand upright
-TURN = 2 * math.pi
 ROUND = np.float32(TURN)  # keeps arrays of float32 what they are
 
 Numbers = npt.NDArray[np.float64]
@@ -255,7 +253,7 @@ def solids_of(of: Scene, instance: int) -> Solids:
     return of.solids.chosen(of.solids.instance == instance)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Scan:
     """How an object is scanned: from where, how completely, how precisely, and how it lies."""
 
@@ -265,7 +263,7 @@ class Scan:
     hole: float  # radius of the part that something hides, in radii of the object
     jitter: float  # standard deviation of a point along each axis, in radii of the object
     stray: float  # share of the points that belong to no surface
-    tilt: tuple[float, float]  # radians about x and then about y that the cloud is turned by
+    turn: Numbers  # (3, 3) rotation of the cloud: a scanned thing lies anyhow
 
 
 def scan(of: Scene, instance: int = 1) -> Scan:
@@ -280,7 +278,7 @@ def scan(of: Scene, instance: int = 1) -> Scan:
         hole=stream.uniform(0.0, 0.7),
         jitter=stream.uniform(0.002, 0.01),
         stray=stream.uniform(0.0, 0.003),
-        tilt=(stream.uniform(-MAX_TILT, MAX_TILT), stream.uniform(-MAX_TILT, MAX_TILT)),
+        turn=stream.rotation(),
     )
 
 
@@ -293,9 +291,8 @@ def cloud(of: Scene, n_points: int = N_POINTS, instance: int = 1) -> Floats:
         instance: 1 for the first object, 2 for the second.
 
     Returns:
-        ``(n_points, 3)``: x to the camera's right, y away from it, z up, as the object stands in
-        the scene but for the scan's tilt; moved to the mean and scaled so that the farthest
-        point is at distance 1.
+        ``(n_points, 3)``: turned anyhow, moved to the mean and scaled so that the farthest point
+        is at distance 1.
 
     Raises:
         UsageError: The scene has no such object, or no cloud has so many points.
@@ -339,17 +336,7 @@ def cloud(of: Scene, n_points: int = N_POINTS, instance: int = 1) -> Floats:
     points += generator.standard_normal(points.shape) * (how.jitter * radius)
     stray = np.flatnonzero(generator.random(n_points) < how.stray)
     points[stray] = middle + STRAYING * extent * (generator.random((len(stray), 3)) - 0.5)
-    points = points @ _turn(*how.tilt).T
+    points = points @ how.turn.T
     points -= points.mean(axis=0)
     farthest = math.sqrt(float((points * points).sum(axis=1).max()))
     return (points / farthest).astype(np.float32)
-
-
-def _turn(about_x: float, about_y: float) -> Numbers:
-    """Return the rotation about x and then about y, in radians, ``(3, 3)``."""
-    c, s = math.cos(about_x), math.sin(about_x)
-    first = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-    c, s = math.cos(about_y), math.sin(about_y)
-    second = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    turn: Numbers = second @ first
-    return turn

@@ -25,7 +25,6 @@ IMU_RATE = 400  # samples a second, as the recordings that ImageBind was trained
 MAX_IMU_SECONDS = 600.0
 VIDEO_SECONDS = 4.0
 GRAVITY = 9.80665  # m/s², the standard acceleration; a resting sensor feels it upward
-MOUNTING = 0.5  # radians about each axis; how crookedly a sensor may sit on its object
 FIT_STEPS = 24  # looks at a clip when its motion is fitted into the picture
 FIT_HALVINGS = 5
 
@@ -275,7 +274,7 @@ def felt(path: Trajectory, t: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def imu(of: Scene, seconds: float = 5.0) -> Floats:
-    """Record the first object with an inertial sensor, crooked and noisy, from some moment on.
+    """Record the first object with a noisy inertial sensor, mounted anyhow, from some moment on.
 
     Args:
         of: The scene.
@@ -283,7 +282,7 @@ def imu(of: Scene, seconds: float = 5.0) -> Floats:
 
     Returns:
         ``(6, n)`` at `IMU_RATE`: acceleration with gravity in m/s², angular velocity in rad/s,
-        each along the object's own x (forward), y (left) and z (up).
+        each along the sensor's own three axes.
 
     Raises:
         UsageError: ``seconds`` is not more than 0 and at most `MAX_IMU_SECONDS`.
@@ -296,8 +295,7 @@ def imu(of: Scene, seconds: float = 5.0) -> Floats:
     sensor = Stream(of.id, "imu")
     start = sensor.uniform(0, 20)
     t = start + np.arange(max(round(seconds * IMU_RATE), 1)) / IMU_RATE
-    tilt = np.array([[sensor.uniform(-MOUNTING, MOUNTING)] for _ in range(3)])
-    mounting = rotations(tilt)[0]
+    mounting = sensor.rotation()
     samples = np.concatenate([mounting.T @ part for part in felt(trajectory(of), t)])
     for rows, fault in ((slice(0, 3), ACCELEROMETER), (slice(3, 6), GYROSCOPE)):
         for row in samples[rows]:

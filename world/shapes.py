@@ -56,6 +56,17 @@ class Solids:
         return Solids(**{name: part[which] for name, part in vars(self).items()})
 
 
+def rotation_matrices(quaternions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the rotations ``(..., 3, 3)`` of unit quaternions ``(..., 4)``, scalar last."""
+    x, y, z, w = np.moveaxis(quaternions, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def half_extents(
     shape: npt.NDArray[np.int64],
     axes: npt.NDArray[np.float64],
