@@ -381,6 +381,7 @@ class Engine:
                 raise UsageError("the text is empty; say what to look for")
             with self.metrics.time(Stage.ENCODE):
                 (vector,) = await self._encoder(encoder, modality).submit([prepared])
+            vector = vector.copy()  # a view would keep its whole batch in memory
             self._vectors.put(key, vector)
         return vector
 

@@ -125,6 +125,7 @@ def _listen(settings: Settings) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(BACKLOG)  # who reads the address that is printed may connect
     except OSError as error:
         raise UsageError(
             f"cannot listen on {settings.host}, port {settings.port}: "
