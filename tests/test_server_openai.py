@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,6 +24,7 @@ from anybind.server.completions import Completion, Stops
 from anybind.server.engine import Answering
 from anybind.server.keys import new_key
 from anybind.server.openai_schemas import ChatRequest, EmbeddingsRequest, conversation_of
+from anybind.server.routes.common import Events
 from anybind.server.settings import Settings
 
 from .serving import Running, serving, write_language_model
@@ -378,13 +379,15 @@ def test_a_stop_is_found_however_a_text_is_cut(size: int) -> None:
         assert own.hit == bool(places)
 
 
-@pytest.mark.parametrize("n_read", [1, 2])
+@pytest.mark.parametrize("n_read", [0, 1, 2])
 def test_a_reader_who_leaves_stops_the_drawing(n_read: int) -> None:
-    """Also before the first piece of text; what is drawn is made up, and never ends."""
+    """Also before the first event; what is drawn is made up, and never ends."""
     cancelled: list[bool] = []
+    seen: list[bytes] = []
 
     async def pieces() -> AsyncIterator[str]:
         while True:
+            await asyncio.sleep(0)
             yield "w1"
 
     drawn = SimpleNamespace(
@@ -396,13 +399,26 @@ def test_a_reader_who_leaves_stops_the_drawing(n_read: int) -> None:
     request = Request({"type": "http", "path": "/v1/chat/completions", "headers": []})
 
     async def read() -> None:
-        events = Completion(request, body, cast(Answering, drawn)).events()
-        for _ in range(n_read):
-            assert (await anext(events)).startswith(b'data: {"id":"chatcmpl-')
-        await events.aclose()
+        left = asyncio.Event()
 
-    asyncio.run(read())
-    assert cancelled
+        async def receive() -> dict[str, object]:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                seen.append(message["body"])
+            if len(seen) >= n_read:
+                left.set()
+                await asyncio.sleep(3600)  # a line that takes no more
+
+        answering = cast(Answering, drawn)
+        events = Events(answering, Completion(request, body, answering).events())
+        await events({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+
+    asyncio.run(asyncio.wait_for(read(), 60))
+    assert cancelled and len(seen) == n_read
+    assert all(event.startswith(b'data: {"id":"chatcmpl-') for event in seen)
 
 
 def test_sampling_is_the_librarys(client: openai.OpenAI, ab: anybind.AnyBind) -> None:
