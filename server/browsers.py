@@ -2,9 +2,9 @@
 
 A browser is inside the network, and runs programs of whomever its user visits. A page of another
 origin may send requests but not read the answers (CORS), and may not even send those that do
-something (POST), unless the operator lets it. A name of the attacker's that
-suddenly leads here (DNS rebinding) makes its page one of our own origin; so a server that listens
-to this machine alone, without keys, answers to this machine's names only.
+something (POST), unless the operator lets it. A name of the attacker's that suddenly leads here
+(DNS rebinding) makes its page one of our own origin; so a server that listens to this machine
+alone, without keys, answers to this machine's names only.
 """
 
 from collections.abc import Mapping

@@ -39,6 +39,7 @@ access = logging.getLogger("anybind.access")
 
 OPEN = frozenset({"/", "/healthz", "/readyz"})  # without a key; so is the page's folder
 OPEN_FOLDER = "/page/"
+ITEMS = "/v1/items/"  # in front of what is asked of one item
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,64}")  # one that a client may choose
 LENGTH = re.compile(rb"[0-9]{1,18}")
 HEADERS = (
@@ -65,9 +66,6 @@ WORK: Mapping[str, Work] = {
     "/v1/ask": Work.ANSWER,
     "/v1/chat/completions": Work.ANSWER,
 }
-
-
-ITEMS = "/v1/items/"
 
 
 def work_of(method: str, path: str) -> Work | None:

@@ -26,7 +26,7 @@ from ..parts import EMBEDDING, ID
 from .batching import Batcher
 from .decoding import DecodePool, Limits
 from .fetching import Fetcher
-from .hub import LOADING, READY, Collection, Hub, why
+from .hub import LOADING, READY, Collection, Hub, reason_of
 from .inputs import Part, Url
 from .metrics import Metrics, Stage
 from .problems import Problem
@@ -326,7 +326,7 @@ class Engine:
                 await asyncio.to_thread(self.hub.load_language_model)
         if failed:
             reasons = "; ".join(
-                f"{each} could not be opened: {why}" for each, why in failed.items()
+                f"{each} could not be opened: {reason}" for each, reason in failed.items()
             )
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -352,7 +352,7 @@ class Engine:
                 [self._pool(collection.ab.encoder).started(), self._warm_up(collection, text)]
             )
         except Exception as error:
-            self._decoding = why(error, DECODERS)
+            self._decoding = reason_of(error, DECODERS)
         else:
             self._decoding = READY
 

@@ -209,7 +209,7 @@ class Hub:
         try:
             yield
         except Exception as error:
-            self._parts[part] = why(error, part)
+            self._parts[part] = reason_of(error, part)
         else:
             self._parts[part] = READY
 
@@ -249,7 +249,7 @@ class Opener:
         return ab if models is None else AnyBind(ab.encoder, ab.index, models)
 
 
-def why(error: Exception, part: str) -> str:
+def reason_of(error: Exception, part: str) -> str:
     """The reason why a part of the server failed, which is logged as well."""
     if isinstance(error, AnyBindError):
         logger.error("could not load part=%r reason=%s", part, error)

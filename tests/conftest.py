@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,14 @@ def world_index(world_pictures: Path, tmp_path_factory: pytest.TempPathFactory) 
     options = anybind.BuildOptions(source="folder", inputs=inputs, out=out, workers=1)
     anybind.build_index(options, anybind.load_encoder())
     return out
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Options of :func:`anybind.load` that name a tiny one for vectors of the shipped encoder."""
+    from .serving import write_language_model
+
+    return write_language_model(tmp_path_factory.mktemp("language"), dim=256)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -40,7 +40,7 @@ from anybind.wire import BODY_BYTES, OneOfMany
 
 from .conftest import N_PICTURES as N
 from .folders import unit_rows
-from .serving import serving, write_language_model
+from .serving import serving
 
 DIM = 256  # of the shipped encoder
 RNG = np.random.default_rng(0)
@@ -63,11 +63,6 @@ IN_MEMORY: dict[str, Any] = {
 QUESTION = "w5 w9"
 GREEDY = Generation(temperature=0, max_tokens=6)
 DRAWN = Generation(temperature=1, top_p=0.9, repetition_penalty=1.1, max_tokens=8, seed=3)
-
-
-@pytest.fixture(scope="module")
-def language_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_language_model(tmp_path_factory.mktemp("language"), dim=DIM)
 
 
 @pytest.fixture(scope="module")

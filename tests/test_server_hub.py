@@ -114,7 +114,9 @@ def test_a_folder_that_cannot_be_opened_does_not_hold_up_the_others(
     later = tmp_path / "later"
     folders = {"broken": tmp_path / "none", "it": later}
     with serving(folders, ready=False) as running, running.client() as client:
-        while "loading" in client.get("/readyz").text:
+        end = time.monotonic() + 60
+        while "loading" in (said := client.get("/readyz").text):
+            assert time.monotonic() < end, said
             time.sleep(0.05)
         shutil.copytree(world_index, later)
         response = client.post("/v1/index/reload")

@@ -27,17 +27,12 @@ from anybind.server.openai_schemas import ChatRequest, EmbeddingsRequest, conver
 from anybind.server.routes.common import Events
 from anybind.server.settings import Settings
 
-from .serving import Running, serving, write_language_model
+from .serving import Running, serving
 
 ENCODER, CHAT = "imagebind-mini", "llama-mini"
 QUESTION, FOLLOW_UP = "w5 w9 w20", "w7 w3"  # the small language model speaks in such words
 GREEDY: dict[str, Any] = {"model": CHAT, "temperature": 0, "max_tokens": 8}
 LIBRARY = anybind.Generation(temperature=0, max_tokens=8)
-
-
-@pytest.fixture(scope="module")
-def language_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_language_model(tmp_path_factory.mktemp("language"), dim=256)
 
 
 @pytest.fixture(scope="module")

@@ -42,16 +42,11 @@ from anybind.world.scene import scene
 from anybind.world.video import write_video
 
 from .folders import rows_of
-from .serving import Running, serving, write_language_model
+from .serving import Running, serving
 
 DIM = 256  # of imagebind-mini
 QUESTION = "w5 w9 w20"  # the small language model speaks in such words
 WAIT_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def language_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return write_language_model(tmp_path_factory.mktemp("language"), dim=DIM)
 
 
 @pytest.fixture(scope="module")

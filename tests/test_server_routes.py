@@ -18,15 +18,10 @@ from anybind.server import schemas
 from anybind.server.problems import ProblemModel
 from anybind.server.settings import Settings
 
-from .serving import Running, serving, write_language_model
+from .serving import Running, serving
 
 QUESTION = "w5 w9 w20"  # the small language model speaks in such words
 DRAWN = {"temperature": 1, "top_p": 0.9, "max_tokens": 8, "seed": 3}
-
-
-@pytest.fixture(scope="module")
-def language_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    return write_language_model(tmp_path_factory.mktemp("language"), dim=256)
 
 
 @pytest.fixture(scope="module")
