@@ -6,12 +6,13 @@ as much as rendering a hundred small pictures.
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -20,16 +21,28 @@ R = TypeVar("R")
 AHEAD = 2  # results a process that may wait to be collected
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process, which stops handing out work."""
+def _begin() -> None:
+    """What a worker does first.
+
+    Ctrl-C is left to the parent process, which stops handing out work. A parent that was killed
+    hands out nothing either, and its workers would wait for ever: they end with it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(0)
 
 
 @cache
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Return the pool with this many processes; it lives as long as this process."""
     method = "forkserver" if os.name == "posix" else "spawn"
-    return ProcessPoolExecutor(workers, get_context(method), initializer=_ignore_interrupts)
+    return ProcessPoolExecutor(workers, get_context(method), initializer=_begin)
 
 
 def map_in_order(function: Callable[[A], R], items: Iterable[A], workers: int) -> Iterator[R]:
