@@ -35,7 +35,7 @@ from examination import (
     without_uncounted,
 )
 from gallery import SEED_STRIDE, embed, evaluation_parser
-from intervals import Difference, Estimate, difference, estimate, measure
+from intervals import Difference, Estimate, difference, estimate, measure, wilson
 from tqdm import tqdm
 
 from anybind.encoders.encoder import Encoder, load_encoder
@@ -59,11 +59,12 @@ SAMPLES = 10  # test scenes whose answers are printed, the first ones
 LEAST = 50  # scenes of a table: with fewer, a kind of question may not occur
 DEFAULT = Cache()
 MEASURES = (Measure.CAPTION_CATEGORY, Measure.CAPTION_COLOUR, Measure.ANSWERS)
+FORCED = ", forced"  # behind the name of what is pulled here and, by default, not in the product
 
 Setting = Cache | None  # None: without the cache
 Cell = float | str | Estimate | Difference | None
 Rows = dict[str, dict[str, Cell]]  # by row, by column
-Figures = dict[str, dict[str, float]]  # the same, of numbers alone
+Shares = dict[str, dict[str, Estimate]]  # the same, of shares alone
 Table = Mapping[str, Mapping[str, Cell]]  # either
 Marks = npt.NDArray[np.float64]  # (scenes, columns), see examination
 Graded = Mapping[Modality, Mapping[Setting, Marks]]
@@ -118,28 +119,33 @@ def main() -> None:
             print(f"{book.made / book.seconds:.0f} answers a second here", file=sys.stderr)
 
         graded = grid(evaluation)
-        for what in (Measure.CAPTION_CATEGORY, Measure.ANSWERS):
-            tables[f"grid, {what}"] = grid_rows(graded, what)
-            show(f"Validation scenes, by alpha: {what}", tables[f"grid, {what}"], "medium, cache")
+        for what in MEASURES:
+            tables[f"grid, {what}"] = grid_rows(graded, what, args.seed)
+            show(
+                f"Validation scenes, by alpha: {what}",
+                tables[f"grid, {what}"],
+                "medium, cache",
+                note=True,
+            )
         chosen = {
             modality: {weighting: best(graded, modality, weighting) for weighting in Weighting}
             for modality in graded
         }
         claimed = claim(evaluation, chosen)
         tables["test"] = claim_rows(claimed, args.seed)
-        show("Test scenes, settings chosen on validation scenes", tables["test"])
+        show("Test scenes, settings chosen on validation scenes", tables["test"], note=True)
         tables["why"] = why(evaluation)
-        show("What the cache does to the vectors", tables["why"])
+        show("What the cache does to the vectors", tables["why"], note=True)
         tables["contents"] = contents(evaluation)
-        show("What is in the cache", tables["contents"])
+        show("What is in the cache", tables["contents"], note=True)
         if args.linear_adapter:
             with open_book(args.linear_adapter) as linear:
                 tables["projection"] = projection(evaluation, linear)
-            show("Bind network and linear projection", tables["projection"])
+            show("Bind network and linear projection", tables["projection"], note=True)
         tables["mixtures"] = mixed = mixtures(evaluation, args.pairs)
         show("A picture with a sound of something else", mixed, "share of the sound")
         tables["samples"] = samples(evaluation)
-        show(f"The first {SAMPLES} test scenes", tables["samples"], "medium, scene")
+        show(f"The first {SAMPLES} test scenes", tables["samples"], "medium, scene", note=True)
     if args.plot:
         draw(graded, claimed, mixed, args.seed, args.plot)
     if args.json:
@@ -292,45 +298,48 @@ def naive(evaluation: Evaluation) -> Rows:
 
     Chance is the right answers to other scenes; a blind model is shown the zero vector.
     """
-    book, test = evaluation.book, evaluation.test
+    book, test, seed = evaluation.book, evaluation.test, evaluation.seed
     rows: Rows = {}
     for modality in evaluation.modalities:
         tasks = [examination(of, modality) for of in test]
         (marks,) = answered(book, tasks, [evaluation.tested[modality]], f"naive {modality}")
-        rows[modality] = naive_row(marks, modality)
+        rows[modality] = naive_row(marks, modality, seed)
         if modality is not Modality.IMAGE:
             continue
         chinese = [examination(of, modality, "zh") for of in test]
         (marks,) = answered(book, chinese, [evaluation.tested[modality]], "in Chinese")
-        rows["image, in Chinese"] = naive_row(marks, modality)
+        rows["image, in Chinese"] = naive_row(marks, modality, seed)
         (marks,) = answered(book, tasks, [np.zeros_like(evaluation.tested[modality])], "blind")
-        rows["image, blind"] = naive_row(marks, modality)
-        rows["image, chance"] = naive_row(chance(tasks, seed=evaluation.seed), modality)
+        rows["image, blind"] = naive_row(marks, modality, seed)
+        rows["image, chance"] = naive_row(chance(tasks, seed=seed), modality, seed)
     return rows
 
 
-def naive_row(marks: Marks, modality: Modality) -> dict[str, Cell]:
+def naive_row(marks: Marks, modality: Modality, seed: int) -> dict[str, Cell]:
     """Captions; the average over questions, and what it is taken over; the rest."""
-    shares = {column: measure(marks, np.eye(len(Column))[column]) for column in Column}
-    columns = {
-        "category": shares[Column.CATEGORY],
-        "colour": shares[Column.COLOUR],
-        "place": shares[Column.PLACE],
-        "yes/no": (shares[Column.YES] + shares[Column.NO]) / 2,
-        "count": shares[Column.COUNT],
-        "relation": shares[Column.RELATION],
+    weights = {
+        "caption: category": weights_of(modality, Measure.CAPTION_CATEGORY),
+        "caption: colour": weights_of(modality, Measure.CAPTION_COLOUR),
+        "answers": weights_of(modality, Measure.ANSWERS),
+        "category": only(Column.CATEGORY),
+        "colour": only(Column.COLOUR),
+        "place": only(Column.PLACE),
+        "yes/no": (only(Column.YES) + only(Column.NO)) / 2,
+        "count": only(Column.COUNT),
+        "relation": only(Column.RELATION),
     }
-    captions = {
-        "caption: category": shares[Column.CAPTION_CATEGORY],
-        "caption: colour": shares[Column.CAPTION_COLOUR],
-        "answers": measure(marks, weights_of(modality, Measure.ANSWERS)),
-    }
-    return {name: known(value) for name, value in (captions | columns).items()}
+    return {name: known(marks, of, seed) for name, of in weights.items()}
 
 
-def known(share: float) -> float | None:
-    """A share; None where nothing was asked."""
-    return None if np.isnan(share) else share
+def only(of: Column) -> Marks:
+    """The weights of the share of one column."""
+    weights: Marks = np.eye(len(Column))[of]
+    return weights
+
+
+def known(marks: Marks, weights: Marks, seed: int) -> Estimate | None:
+    """A measure with its interval; None where nothing was asked."""
+    return None if np.isnan(measure(marks, weights)) else estimate(marks, weights, seed=seed)
 
 
 # ------------------------------------------------------------------------------ the grid
@@ -364,16 +373,32 @@ def best(graded: Graded, modality: Modality, weighting: Weighting) -> Cache:
     return max(tried, key=lambda s: (measure(tried[s], weights), -s.alpha, -s.k))
 
 
-def grid_rows(graded: Graded, what: Measure) -> Rows:
-    """One measure by medium, weighting and k (rows) and by alpha (columns)."""
+def grid_rows(graded: Graded, what: Measure, seed: int) -> Rows:
+    """One measure by medium, weighting and k (rows) and by alpha (columns).
+
+    The naive share and the best one have their intervals; ``±`` is from a share of the row to the
+    farther end of its own, at most.
+    """
     rows: Rows = {}
     for modality, marks in graded.items():
+        if what is Measure.CAPTION_COLOUR and "colour" not in CARRIED[modality]:
+            continue
         weights = weights_of(modality, what)
+        naive_one = estimate(marks[None], weights, seed=seed)
         for weighting, k in product(Weighting, KS):
-            row: dict[str, Cell] = {"0": known(measure(marks[None], weights))}
-            for alpha in ALPHAS:
-                setting = Cache(k=k, alpha=alpha, weighting=weighting)
-                row[f"{alpha:g}"] = known(measure(marks[setting], weights))
+            cached = {
+                alpha: estimate(
+                    marks[Cache(k=k, alpha=alpha, weighting=weighting)], weights, seed=seed
+                )
+                for alpha in ALPHAS
+            }
+            top = max(cached, key=lambda alpha: (cached[alpha].value, -alpha))
+            row: dict[str, Cell] = {"naive": naive_one}
+            row |= {f"{alpha:g}": share.value for alpha, share in cached.items()}
+            row |= {
+                "best": f"{cached[top]} at {top:g}",
+                "±": max(share.half_width for share in (naive_one, *cached.values())),
+            }
             rows[f"{modality}, {weighting}, k {k}"] = row
     return rows
 
@@ -394,17 +419,24 @@ Chosen = Mapping[Modality, Mapping[Weighting, Cache]]  # best of the grid
 Claimed = Mapping[Modality, Mapping[Way, Marks]]
 
 
-def ways_of(chosen: Mapping[Weighting, Cache]) -> list[Way]:
+def ways_of(modality: Modality, chosen: Mapping[Weighting, Cache]) -> list[Way]:
     """Without the cache, by its default, and as was best on the validation scenes."""
-    best_ones = [Way(f"best {weighting}", setting) for weighting, setting in chosen.items()]
-    return [NAIVE, Way("default", DEFAULT), *best_ones]
+    settings = {"default": DEFAULT} | {f"best {name}": each for name, each in chosen.items()}
+    forced = forced_on(modality)
+    return [NAIVE, *(Way(f"{name}{forced}", setting) for name, setting in settings.items())]
+
+
+def forced_on(modality: Modality) -> str:
+    """What stands behind the cache's name beside a medium: the product shows images and videos as
+    they are, so that their naive way is its default."""
+    return "" if DEFAULT.applies([modality]) else FORCED
 
 
 def claim(evaluation: Evaluation, chosen: Chosen) -> Claimed:
     """Marks of everything an average is taken over, about every test scene, shown in four ways."""
     claimed: dict[Modality, dict[Way, Marks]] = {}
     for modality in evaluation.modalities:
-        ways = ways_of(chosen[modality])
+        ways = ways_of(modality, chosen[modality])
         vectors = evaluation.tested[modality]
         shown = [blended(vectors, way.setting, evaluation.images) for way in ways]
         tasks = [without_uncounted(examination(of, modality)) for of in evaluation.test]
@@ -449,7 +481,7 @@ def why(evaluation: Evaluation) -> Rows:
     The gap is the distance of a modality's mean vector from that of images; ``own picture`` is the
     cosine with the same scene's picture; an image is right if it shares a category with the scene.
     """
-    pictures = evaluation.tested[Modality.IMAGE]
+    pictures, seed = evaluation.tested[Modality.IMAGE], evaluation.seed
     held = [frozenset(item.category for item in of.objects) for of in evaluation.index]
     rows: Rows = {}
     for modality in evaluation.modalities:
@@ -463,13 +495,28 @@ def why(evaluation: Evaluation) -> Rows:
         )
         row: dict[str, Cell] = {}
         for name, shown in {"naive": vectors, "cache": found.vectors}.items():
-            apart = shown.mean(axis=0) - evaluation.rows.mean(axis=0)
-            row[f"gap, {name}"] = float(np.linalg.norm(apart))
-            row[f"own picture, {name}"] = float((shown * pictures).sum(axis=1).mean())
-        row["right images, by weight"] = float((right * found.weights).sum(axis=1).mean())
-        row["nearest image right"] = float(right[:, 0].mean())
+            row[f"gap, {name}"] = gap(shown, evaluation.rows, seed)
+            row[f"own picture, {name}"] = mean((shown * pictures).sum(axis=1), seed)
+        row["right images, by weight"] = mean((right * found.weights).sum(axis=1), seed)
+        row["nearest image right"] = mean(right[:, 0], seed)
         rows[modality] = row
     return rows
+
+
+def mean(values: npt.ArrayLike, seed: int) -> Estimate:
+    """The mean over scenes, with its interval."""
+    return estimate(np.asarray(values, np.float64)[:, None], np.ones(1), seed=seed)
+
+
+def gap(shown: Vectors, images: Vectors, seed: int) -> Estimate:
+    """The distance of the mean of ``shown`` from that of ``images``.
+
+    It is the mean of the scenes' parts in its own direction, whose interval is that of the distance
+    where this is large beside it; the mean of the images counts as known.
+    """
+    centre = images.mean(axis=0, dtype=np.float64)
+    apart = shown.mean(axis=0, dtype=np.float64) - centre
+    return mean((shown - centre) @ (apart / np.linalg.norm(apart)), seed)
 
 
 def contents(evaluation: Evaluation) -> Rows:
@@ -493,7 +540,9 @@ def contents(evaluation: Evaluation) -> Rows:
         ]
         tasks = [short_examination(of, modality) for of in evaluation.few]
         marks = answered(evaluation.book, tasks, shown, f"contents {modality}")
-        rows |= compared(dict(zip(caches, marks, strict=True)), modality, seed)
+        forced = forced_on(modality)
+        names = [name if index is None else f"{name}{forced}" for name, index in caches.items()]
+        rows |= compared(dict(zip(names, marks, strict=True)), modality, seed)
     return rows
 
 
@@ -507,7 +556,7 @@ def projection(evaluation: Evaluation, linear: AnswerBook) -> Rows:
         marks: dict[str, Marks] = {}
         for name, book in {"bind network": evaluation.book, "linear": linear}.items():
             before, after = answered(book, tasks, shown, f"{name} {modality}")
-            marks |= {f"{name}, naive": before, f"{name}, cache": after}
+            marks |= {f"{name}, naive": before, f"{name}, cache{forced_on(modality)}": after}
         rows |= compared(marks, modality, evaluation.seed)
     return rows
 
@@ -527,7 +576,7 @@ def compared(marks: Mapping[str, Marks], modality: Modality, seed: int) -> Rows:
     return rows
 
 
-def mixtures(evaluation: Evaluation, n: int) -> Figures:
+def mixtures(evaluation: Evaluation, n: int) -> Shares:
     """Which of two things a caption names when a picture and a sound of another are mixed.
 
     After figure 13 of ImageBind-LLM, https://arxiv.org/abs/2309.03905.
@@ -542,21 +591,21 @@ def mixtures(evaluation: Evaluation, n: int) -> Figures:
     pictures = evaluation.tested[Modality.IMAGE][seen]
     sounds = evaluation.tested[Modality.AUDIO][heard]
     prompt = format_prompt(CAPTION)
-    rows: Figures = {}
+    rows: Shares = {}
     for share in SHARES:
         mixed = np.stack(
             [mix(np.stack(pair), (1 - share, share)) for pair in zip(pictures, sounds, strict=True)]
         )
-        row: dict[str, float] = {}
+        row: dict[str, Estimate] = {}
         for name, setting in {"naive": None, "cache": DEFAULT}.items():
             shown = blended(mixed, setting, evaluation.images)
             texts = evaluation.book.ask([prompt] * len(seen), shown, what=f"mixed {share:g}")
             values = [named(text, "category") for text in texts]
             picture = np.array([category[i] in v for i, v in zip(seen, values, strict=True)])
             sound = np.array([category[j] in v for j, v in zip(heard, values, strict=True)])
-            row[f"the picture's, {name}"] = float(picture.mean())
-            row[f"the sound's, {name}"] = float(sound.mean())
-            row[f"both, {name}"] = float((picture & sound).mean())
+            row[f"the picture's, {name}"] = wilson(int(picture.sum()), len(seen))
+            row[f"the sound's, {name}"] = wilson(int(sound.sum()), len(seen))
+            row[f"both, {name}"] = wilson(int((picture & sound).sum()), len(seen))
         rows[f"{share:.1f}"] = row
     return rows
 
@@ -585,11 +634,20 @@ def samples(evaluation: Evaluation) -> Rows:
 # ------------------------------------------------------------------------------ showing
 
 
-def show(title: str, rows: Table, first: str = "medium") -> None:
-    """Print a table as Markdown; what a row lacks is a dash."""
+def show(title: str, rows: Table, first: str = "medium", *, note: bool = False) -> None:
+    """Print a table as Markdown; what a row lacks is a dash.
+
+    Args:
+        title: Stands above it.
+        rows: May be empty, and then nothing is printed.
+        first: Names the first column.
+        note: Say that pictures and videos go through the cache here alone.
+    """
     if not rows:
         return
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    if note:
+        title += ". The cache is forced on images and videos, which the product shows as they are"
     print(f"\n{title}\n\n| {first} | {' | '.join(columns)} |")
     print(f"| --- |{' --- |' * len(columns)}")
     for name, row in rows.items():
@@ -604,26 +662,33 @@ def cell(value: Cell) -> str:
     return text.replace("\n", " ").replace("|", "\\|")
 
 
-def draw(graded: Graded, claimed: Claimed, mixed: Figures, seed: int, folder: Path) -> None:
+def draw(graded: Graded, claimed: Claimed, mixed: Shares, seed: int, folder: Path) -> None:
     """Draw the grid, the claim and the mixtures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, what in {"captions": Measure.CAPTION_CATEGORY, "answers": Measure.ANSWERS}.items():
+    for name, what in zip(("captions", "colours", "answers"), MEASURES, strict=True):
         panels = {
-            modality: Panel(
+            drawn_as(modality): Panel(
                 naive=estimate(marks[None], weights_of(modality, what), seed=seed),
-                cached={s: measure(m, weights_of(modality, what)) for s, m in marks.items() if s},
+                cached={
+                    setting: estimate(of, weights_of(modality, what), seed=seed)
+                    for setting, of in marks.items()
+                    if setting
+                },
             )
             for modality, marks in graded.items()
+            if what is not Measure.CAPTION_COLOUR or "colour" in CARRIED[modality]
         }
         plot_grid(panels, folder / f"cache-{name}.png", title=f"Validation scenes: {what}")
     shares = {
         what.value: {
-            modality: [estimate(m, weights_of(modality, what), seed=seed) for m in marks.values()]
+            drawn_as(modality): [
+                estimate(of, weights_of(modality, what), seed=seed) for of in marks.values()
+            ]
             for modality, marks in claimed.items()
         }
         for what in (Measure.CAPTION_CATEGORY, Measure.ANSWERS)
     }
-    ways = [way.name for way in next(iter(claimed.values()))]
+    ways = [way.name.removesuffix(FORCED) for way in next(iter(claimed.values()))]
     plot_test(shares, ways, folder / "cache-test.png")
     if mixed:
         curves = {
@@ -631,6 +696,11 @@ def draw(graded: Graded, claimed: Claimed, mixed: Figures, seed: int, folder: Pa
             for column in next(iter(mixed.values()))
         }
         plot_mixtures(curves, folder / "cache-mixtures.png")
+
+
+def drawn_as(modality: Modality) -> str:
+    """The name of a medium in a drawing."""
+    return modality if DEFAULT.applies([modality]) else f"{modality} (cache forced)"
 
 
 if __name__ == "__main__":

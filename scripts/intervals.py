@@ -1,6 +1,7 @@
 """How sure a measured share is: 95 % intervals, for one way of answering and between two.
 
-Answers are marks, ``(scenes, columns)``: 1 right, 0 wrong, NaN not asked. A measure is a weight for
+Answers are marks, ``(scenes, columns)``: 1 right, 0 wrong, NaN not asked; the mean of several
+answers lies between. A measure is a weight for
 each column, so that an average over kinds of questions is a measure like the share of one kind.
 """
 
@@ -28,6 +29,11 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    @property
+    def half_width(self) -> float:
+        """From the value to the farther end."""
+        return max(self.high - self.value, self.value - self.low)
+
 
 class Difference(NamedTuple):
     """How much more one way has of a measure than another, with the interval of that."""
@@ -49,10 +55,12 @@ def measure(marks: Floats, weights: Floats) -> float:
 
 
 def estimate(marks: Floats, weights: Floats, *, seed: int) -> Estimate:
-    """A measure with its interval: Wilson's for the share of one column, else the bootstrap's."""
+    """A measure with its interval: Wilson's for a share of right answers, else the bootstrap's."""
     if np.count_nonzero(weights) == 1:
         column = marks[:, int(np.flatnonzero(weights)[0])]
-        return wilson(int(np.nansum(column)), int((~np.isnan(column)).sum()))
+        asked = column[~np.isnan(column)]
+        if np.isin(asked, (0, 1)).all():
+            return wilson(int(asked.sum()), len(asked))
     low, high = np.nanquantile(resampled(marks, weights, seed=seed), TAILS)
     return Estimate(measure(marks, weights), float(low), float(high))
 
