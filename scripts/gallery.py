@@ -1,9 +1,9 @@
 """Unseen scenes as vectors of any modality, for the scripts that measure an encoder.
 
 Rendering 20,000 scenes takes minutes, so vectors are kept on disk, a thousand to a file, under a
-name that says which modality, size and scenes they are of, what the first of those scenes looks or
-sounds like, and what the encoder makes of it: a file is used again only while all of that is the
-same. A tower that was trained anew leaves the vectors of the others in use.
+name that says which modality, size and scenes they are of, what the first, the middle and the last
+of those scenes look or sound like, and what the encoder makes of them: a file is used again only
+while all of that is the same. A tower that was trained anew leaves those of the others in use.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Ids = npt.NDArray[np.int64]
 CACHE = Path("runs/gallery")
 SEED_STRIDE = 100_000  # test scenes from one seed to the next
 CHUNK = 1000  # scenes a file of the cache
-PROBED = 2  # decimals of the first vector that enter the name: more than rounding ever moves
+PROBED = 2  # decimals of the probed vectors that enter the name: more than rounding ever moves
 TASK = 25  # scenes a worker takes at once
 
 
@@ -162,13 +162,14 @@ def _path(
     cache: Path, encoder: Encoder, modality: Modality, scenes: Sequence[Scene], size: int
 ) -> Path:
     """The file that keeps the vectors of these scenes."""
-    first = medium(modality, scenes[0], size)
+    probes = sorted({0, len(scenes) // 2, len(scenes) - 1})
+    media = [medium(modality, scenes[place], size) for place in probes]
     facts = {
         "modality": modality,
         "size": size,
         "ids": [of.id for of in scenes],
-        "first": hashlib.sha256(pickle.dumps(first)).hexdigest(),
-        "vector": np.round(encoder.encode(modality, [first])[0], PROBED).tolist(),
+        "media": [hashlib.sha256(pickle.dumps(each)).hexdigest() for each in media],
+        "vectors": np.round(encoder.encode(modality, media), PROBED).tolist(),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return cache / f"{modality}-{digest[:24]}.npy"

@@ -2,14 +2,17 @@
 
 Pictures are of training scenes that no tower of imagebind-mini was trained on, so their vectors are
 as good as those of any new picture and no better. Whatever is complete is kept, so making the data
-resumes; its content depends on the number of scenes alone.
+resumes; its content depends on the amounts alone, as long as the code that makes it is the same.
+Samples of it are made again at every start, and a folder where they came out otherwise is refused.
 """
 
+import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,7 @@ from anybind.world.dialogues import (
     describe,
     visual_instructions,
 )
+from anybind.world.media import medium
 from anybind.world.phrases import CAPTION_REQUESTS, DESCRIPTION_REQUESTS
 from anybind.world.scene import Scene, scene
 from anybind.world.splits import split_ids
@@ -41,6 +45,8 @@ JPEG_QUALITY = 90
 SCENES_PER_SHARD = 1000
 TASKS_PER_SCENE = 3  # of the dozen that can be set about a picture
 SECOND_SHARE = 0.4  # of the chats that are about two pictures
+SAMPLED = 20  # records of each list that tell whether the code still makes the same
+SAMPLED_PICTURES = 3  # as many pictures, with their captions
 
 CAPTIONS = "captions"  # webdataset shards: a picture and its English caption
 CAPTIONS_ZH = "captions_zh.json"  # asked for and given in Chinese
@@ -75,33 +81,56 @@ def write_stage_data(folder: Path, amounts: Amounts) -> None:
     """Write pictures, shards and lists that are not there yet.
 
     Raises:
-        SystemExit: The folder holds another amount of data.
+        SystemExit: The folder holds another amount of data, or data of other code.
     """
-    _claim(folder, amounts)
     ids = split_ids("train", amounts.scenes, offset=FIRST)
-    write_pictures(folder, ids)
     scenes = [scene(number) for number in tqdm(ids, "scenes", unit=" scenes", leave=False)]
-    few = scenes[-amounts.descriptions :]
-    for name, records in (
-        (CAPTIONS_ZH, map(chinese_caption, scenes)),
-        (TASKS, (record for of in scenes for record in tasks(of))),
-        (EXERCISES, map(alpaca, instructions(FIRST, amounts.exercises))),
-        (DESCRIPTIONS, map(described, few)),
-        (CHATS, chats(scenes, amounts.chats)),
-    ):
+    _claim(folder, amounts, scenes)
+    write_pictures(folder, ids)
+    for name, records in lists(scenes, amounts).items():
         if not (folder / name).exists():
             content = json.dumps(list(records), ensure_ascii=False, indent=0)
             write_atomically(folder / name, content.encode())
 
 
-def _claim(folder: Path, amounts: Amounts) -> None:
-    """Note in the folder how much data it is for, or check that it is for as much."""
+def lists(scenes: Sequence[Scene], amounts: Amounts) -> Mapping[str, Iterable[Record]]:
+    """The records of every list, by the name of its file; each is made when it is asked for."""
+    return {
+        CAPTIONS_ZH: map(chinese_caption, scenes),
+        TASKS: (record for of in scenes for record in tasks(of)),
+        EXERCISES: map(alpaca, instructions(FIRST, amounts.exercises)),
+        DESCRIPTIONS: map(described, scenes[-amounts.descriptions :]),
+        CHATS: chats(scenes, amounts.chats),
+    }
+
+
+def _claim(folder: Path, amounts: Amounts, scenes: Sequence[Scene]) -> None:
+    """Note in the folder what it is for, or check that it is for the same."""
     note = folder / "amounts.json"
-    wanted = json.dumps(vars(amounts))
+    wanted = {"amounts": vars(amounts), "content": _sampled(scenes, amounts)}
     if not note.exists():
-        write_atomically(note, wanted.encode())
-    elif note.read_text() != wanted:
-        raise SystemExit(f"{folder} is for {note.read_text()}; choose another --out")
+        write_atomically(note, json.dumps(wanted).encode())
+        return
+    found = json.loads(note.read_text())
+    if found == wanted:
+        return
+    if found.get("amounts", found) != wanted["amounts"]:
+        raise SystemExit(f"{folder} is for {found.get('amounts', found)}; choose another --out")
+    raise SystemExit(
+        f"{folder} holds data of other code, which made other pictures or texts; choose another "
+        "--out, or remove the folder"
+    )
+
+
+def _sampled(scenes: Sequence[Scene], amounts: Amounts) -> str:
+    """A fingerprint of the first records of each list, and of a few pictures with captions."""
+    digest = hashlib.sha256(json.dumps([SIZE, JPEG_QUALITY]).encode())
+    for of in islice(scenes, 0, None, -(-len(scenes) // SAMPLED_PICTURES)):
+        picture = np.asarray(medium(Modality.IMAGE, of, SIZE), np.uint8)
+        digest.update(picture.tobytes() + caption(of).encode())
+    for name, records in lists(scenes, amounts).items():
+        digest.update(json.dumps([name, *islice(records, SAMPLED)]).encode())
+    return "sha256:" + digest.hexdigest()
 
 
 # ------------------------------------------------------------------------------ pictures

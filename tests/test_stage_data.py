@@ -1,7 +1,9 @@
 """The data of llama-mini's stages, read back as training reads it."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anybind.llm.prompt import CAPTION
@@ -104,3 +106,28 @@ def test_another_amount_is_refused(folder: Path) -> None:
     """Half of one amount and half of another would be neither."""
     with pytest.raises(SystemExit, match="choose another --out"):
         stage_data.write_stage_data(folder, stage_data.Amounts(scenes=25))
+
+
+@pytest.mark.parametrize("changed", ["medium", "caption", "describe", "conversation"])
+def test_data_of_other_code_is_refused(
+    folder: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that draws or says one thing otherwise would continue what the first code began."""
+    before = getattr(stage_data, changed)
+
+    def other(*args: object) -> object:
+        made = before(*args)
+        if isinstance(made, np.ndarray):
+            return np.where(np.arange(made.size).reshape(made.shape) == 0, made + 1, made)
+        return f"{made}." if isinstance(made, str) else made[:1]
+
+    monkeypatch.setattr(stage_data, changed, other)
+    with pytest.raises(SystemExit, match="data of other code"):
+        stage_data.write_stage_data(folder, AMOUNTS)
+
+
+def test_data_that_was_begun_before_code_was_noted_is_refused(tmp_path: Path) -> None:
+    """Nobody knows what made it."""
+    (tmp_path / "amounts.json").write_text(json.dumps(vars(AMOUNTS)))
+    with pytest.raises(SystemExit, match="data of other code"):
+        stage_data.write_stage_data(tmp_path, AMOUNTS)
