@@ -122,8 +122,7 @@ class Chat:
     @property
     def model(self) -> "LanguageModel":
         """The language model, loaded at its first use; raises as :meth:`.LanguageModels.get`."""
-        encoder = self._ab.encoder
-        return self._ab.language_models.get(self._task, dim=encoder.dim, encoder=encoder.name)
+        return self._ab.language_models.get(self._task, self._ab.encoder)
 
     @property
     def turns(self) -> tuple[ChatTurn, ...]:

@@ -590,7 +590,7 @@ def load(
         base: The folder of a base language model, instead of the preset's.
         adapter: An adapter's file, instead of the preset's.
         expect_base: The fingerprint the base must have.
-        force: Put the adapter on another base than its own all the same.
+        force: Put the adapter on another base or encoder than its own all the same.
 
     Raises:
         IndexFolderError: The folder is no finished index, or another encoder built it.

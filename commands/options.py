@@ -36,7 +36,11 @@ def add_language_model(parser: argparse.ArgumentParser) -> None:
     add("--base", type=Path, metavar="DIR", help="a base language model of your own")
     add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
     add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
-    add("--force", action="store_true", help="take a base that the adapter was not made for")
+    add(
+        "--force",
+        action="store_true",
+        help="take a base or an encoder that the adapter was not made for",
+    )
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add("--shard", action="store_true", help="spread the weights over the processes (FSDP)")
     add("--checkpoint-seconds", type=positive_number, default=300.0, metavar="S")
     add("--expect-base", metavar="FINGERPRINT", help="refuse another base")
-    add("--force", action="store_true", help="go on with another base than the adapter's")
+    add(
+        "--force", action="store_true", help="go on with another base or encoder than the adapter's"
+    )
     add("--plan", action="store_true", help="count what would be trained, and stop; needs the "
         "base's config.json or params.json alone")  # fmt: skip
     add("--encoder", default="imagebind-mini", metavar="NAME|FILE", help="of the pictures")

@@ -26,7 +26,13 @@ from .images import normalise_images
 from .maps import MILLIMETRES
 from .modality import TOWER_OF, Modality, Tower, Vectors
 from .preprocess import CLIPPED, Prepared, Preprocessor, preprocessor_of
-from .weights import fingerprint, load_weights, read_centres, read_config
+from .weights import (
+    fingerprint,
+    fingerprint_of_tower,
+    load_weights,
+    read_centres,
+    read_config,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -117,6 +123,17 @@ class Encoder:
         }
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def image_fingerprint(self) -> str | None:
+        """``sha256:...`` of the image tower alone: encoders that share it see pictures alike."""
+        return self._image_fingerprint
+
+    @cached_property
+    def _image_fingerprint(self) -> str | None:
+        if self.config.vision is None:
+            return None
+        return fingerprint_of_tower(self._weights(Tower.VISION), self.config, Tower.VISION)
 
     @property
     def centres(self) -> Mapping[Modality, Vectors]:

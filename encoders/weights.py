@@ -6,6 +6,7 @@ are never run: ``torch.load`` is called with ``weights_only``, and our own files
 whose header also carries the configuration.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -44,6 +45,7 @@ __all__ = [
     "Layout",
     "convert",
     "fingerprint",
+    "fingerprint_of_tower",
     "from_published",
     "layout_of",
     "load_weights",
@@ -60,6 +62,7 @@ Shape = tuple[int, ...]
 
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save since torch 1.6 writes a zip, which can be mapped
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, the limit its own reader has
+SAMPLED = 1024  # numbers at either end of a tensor that enter the fingerprint of a tower
 NAMED_TENSORS = 2  # tensors a message names for each group; the rest are counted
 
 
@@ -135,6 +138,30 @@ def read_config(path: str | os.PathLike[str]) -> ImageBindConfig:
         raise WeightsError(
             f"{path} is for a configuration this anybind does not know: {error}"
         ) from None
+
+
+def fingerprint_of_tower(
+    path: str | os.PathLike[str], config: ImageBindConfig, tower: Tower
+) -> str:
+    """``sha256:...`` of a tower's configuration and of sampled weights, whatever else is in a file.
+
+    Weights in fp16 have the fingerprint of the fp32 ones that they were made of, in any layout.
+
+    Raises:
+        WeightsError: The file cannot be read, or does not fit the configuration.
+    """
+    import torch
+
+    file = _open(Path(path))
+    alone = _of_towers(config, [tower])
+    sources = _match(file, _shapes_of(alone), [tower])
+    facts = json.dumps(alone.to_dict(), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(sources):
+        flat = file.read(sources[name]).flatten()
+        digest.update(name.encode())
+        digest.update(torch.cat((flat[:SAMPLED], flat[-SAMPLED:])).half().numpy().tobytes())
+    return "sha256:" + digest.hexdigest()
 
 
 def read_centres(path: str | os.PathLike[str]) -> dict[Modality, Vectors]:

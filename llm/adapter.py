@@ -1,7 +1,8 @@
 """Adapter files: ours, and every form in which ImageBind-LLM's were published.
 
-An adapter belongs to one base. Ours carry that base's fingerprint and refuse another; published
-ones carry none, so loading them says which base they were tuned on and what was found instead.
+An adapter belongs to one base, and to the encoder whose pictures it was tuned on. Ours carry the
+fingerprints of both and refuse others; published ones carry none, so loading them says which base
+they were tuned on and what was found instead.
 Whatever is missing, left over or of another shape is refused and listed by part.
 """
 
@@ -9,8 +10,9 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,6 +22,9 @@ from .config import AdapterConfig, BindConfig, Group
 from .layouts import Ours, from_published, is_skipped, turned
 from .network import Network, group_of
 from .tensors import Shape, TensorFile, differences, open_tensors
+
+if TYPE_CHECKING:
+    from ..encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +36,52 @@ MADE_FOR = {  # legacy bind network? -> the base that published adapters were tu
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderNote:
+    """The encoder that an adapter was tuned on, as its file's header names it."""
+
+    name: str | None  # a preset or a file; None in files that name the fingerprint alone
+    fingerprint: str  # of all of it
+    image: str | None = None  # of its image tower; None in files of before it was noted
+
+    @classmethod
+    def of(cls, encoder: "Encoder") -> "EncoderNote":
+        """What to note about an encoder."""
+        return cls(
+            name=encoder.name, fingerprint=encoder.fingerprint, image=encoder.image_fingerprint
+        )
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Fit for JSON, and for :meth:`parse` then."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, text: str) -> "EncoderNote":
+        """Read a note: JSON, or a bare fingerprint.
+
+        Raises:
+            ValueError: It is neither.
+            KeyError: It has no fingerprint.
+        """
+        if text.startswith("sha256:"):
+            return cls(name=None, fingerprint=text)
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError(f"encoder is {text}")
+        name, image = found.get("name"), found.get("image")
+        return cls(name=name, fingerprint=str(found["fingerprint"]), image=image)
+
+    def __str__(self) -> str:
+        known = f"image tower {self.image}" if self.image else self.fingerprint
+        return f"{self.name or 'one'} ({known})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterFile:
     """An open adapter file: its configuration, and tensors when asked for."""
 
     config: AdapterConfig
     base: str | None  # fingerprint of its base; None in published files, which do not say
+    encoder: EncoderNote | None  # None where the file does not say
     names: Mapping[str, tuple[str, Ours]]  # our name -> the file's, and how to turn its rows
     file: TensorFile
 
@@ -70,7 +116,9 @@ def open_adapter(path: str | os.PathLike[str]) -> AdapterFile:
             f"{path} has {len(unknown)} tensors that no adapter has: {', '.join(unknown[:3])}"
         )
     shapes = {ours: file.shapes[name] for ours, (name, _) in names.items()}
-    return AdapterFile(config=_config_of(Path(path), shapes), base=None, names=names, file=file)
+    return AdapterFile(
+        config=_config_of(Path(path), shapes), base=None, encoder=None, names=names, file=file
+    )
 
 
 def check_base(
@@ -104,6 +152,42 @@ def check_base(
         if not force:
             raise WeightsError(f"{problem}; name its own base, or force it to try this one")
         logger.warning("%s; forced to go on, the answers may mean nothing", problem)
+
+
+def check_encoder(adapter: AdapterFile, encoder: "Encoder", *, force: bool = False) -> None:
+    """Refuse an encoder whose pictures the adapter was not tuned on, as far as that can be known.
+
+    Only the image tower counts: an adapter has seen vectors of nothing but pictures.
+
+    Args:
+        adapter: What is to be shown the encoder's vectors.
+        encoder: Of the index.
+        force: Go on all the same, with a warning, if only the vectors are as long.
+
+    Raises:
+        WeightsError: It is another encoder.
+    """
+    path, wanted = adapter.file.path, adapter.config.bind.in_dim
+    if wanted != encoder.dim:
+        raise WeightsError(
+            f"{path} sees vectors of {wanted} numbers, and those of {encoder.name} have "
+            f"{encoder.dim}; use the encoder it was tuned with, and an index that this encoder "
+            "built"
+        )
+    note = adapter.encoder
+    if note is None or note.fingerprint == encoder.fingerprint:
+        return
+    if note.image is not None and note.image == encoder.image_fingerprint:
+        return
+    found = EncoderNote.of(encoder)
+    if note.image is None:
+        found = EncoderNote(name=found.name, fingerprint=found.fingerprint)
+    problem = f"{path} was tuned on pictures as {note} sees them, and the encoder here is {found}"
+    if not force:
+        raise WeightsError(
+            f"{problem}; use that encoder and an index that it built, or force it to try this one"
+        )
+    logger.warning("%s; forced to go on, the answers may mean nothing", problem)
 
 
 def fill(network: Network, adapter: AdapterFile, *, fresh_lora: bool = False) -> None:
@@ -154,6 +238,7 @@ def save_adapter(
     *,
     base: str,
     dtype: torch.dtype = torch.float32,
+    encoder: EncoderNote | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write what was added to a base, as safetensors; the base itself stays out.
@@ -163,6 +248,7 @@ def save_adapter(
         path: Written whole or not at all; replaced if it exists.
         base: Fingerprint of the base, which loading will ask for.
         dtype: Of the tensors.
+        encoder: Whose pictures it was tuned on, which loading will ask for.
         notes: What else the header should carry, by name.
 
     Raises:
@@ -183,6 +269,8 @@ def save_adapter(
             )
     config = json.dumps(network.config.to_dict(), separators=(",", ":"))
     header = {**(notes or {}), "format": FORMAT, "base": base, "config": config}
+    if encoder is not None:
+        header["encoder"] = json.dumps(encoder.to_dict())
     with atomic_path(Path(path)) as aside:
         save_file(state, aside, metadata=header)
 
@@ -195,10 +283,12 @@ def _open_ours(file: TensorFile) -> AdapterFile:
     try:
         config = AdapterConfig.from_dict(json.loads(file.metadata["config"]))
         base = file.metadata["base"]
+        note = file.metadata.get("encoder")
+        encoder = None if note is None else EncoderNote.parse(note)
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{file.path} has a header that cannot be read: {error}") from error
     names = {name: (name, Ours(name=name)) for name in file.shapes}
-    return AdapterFile(config=config, base=base, names=names, file=file)
+    return AdapterFile(config=config, base=base, encoder=encoder, names=names, file=file)
 
 
 def _config_of(path: Path, shapes: Mapping[str, Shape]) -> AdapterConfig:

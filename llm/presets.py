@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from ..errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
+    from ..encoders.encoder import Encoder
     from .base import Precision
     from .model import LanguageModel
 
@@ -100,7 +101,7 @@ class LanguageModels:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: Of the weights: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         expect_base: The fingerprint the base must have.
-        force: Put the adapter on another base than its own all the same.
+        force: Put the adapter on another base or encoder than its own all the same.
     """
 
     def __init__(
@@ -124,27 +125,32 @@ class LanguageModels:
         self._expect_base = expect_base
         self._force = force
         self._loaded: dict[Path, LanguageModel] = {}
+        self._checked: set[tuple[Path, str]] = set()  # adapters, fingerprints of encoders
         self._loading = threading.Lock()
 
-    def get(self, task: Task, *, dim: int, encoder: str) -> "LanguageModel":
+    def get(self, task: Task, encoder: "Encoder") -> "LanguageModel":
         """The language model for a task.
 
         Args:
             task: A single question or a conversation.
-            dim: Of the vectors it will be shown.
-            encoder: What they come from, for the message if they do not fit.
+            encoder: What the vectors come from that it will be shown.
 
         Raises:
             UsageError: Weights have to be named, or there is no such folder or device.
-            WeightsError: A file is missing or damaged, or does not fit base or encoder.
+            WeightsError: A file is missing or damaged, or is for another base or encoder.
             AnyBindError: The weights do not fit into memory.
         """
         base, adapter = self._files(task)
         with self._loading:
+            if (adapter, encoder.fingerprint) not in self._checked:
+                from .adapter import check_encoder, open_adapter
+
+                # fails sooner than the base loads
+                check_encoder(open_adapter(adapter), encoder, force=self._force)
+                self._checked.add((adapter, encoder.fingerprint))
             if adapter not in self._loaded:
                 from .model import load_language_model
 
-                self._check_dim(adapter, dim, encoder)  # fails sooner than the base loads
                 self._loaded[adapter] = load_language_model(
                     base,
                     adapter,
@@ -175,13 +181,3 @@ class LanguageModels:
                     "scripts/train_llama_mini.py, or give a base and an adapter of your own"
                 )
         return base, adapter
-
-    def _check_dim(self, adapter: Path, dim: int, encoder: str) -> None:
-        from .adapter import open_adapter
-
-        wanted = open_adapter(adapter).config.bind.in_dim
-        if wanted != dim:
-            raise WeightsError(
-                f"{adapter} sees vectors of {wanted} numbers, and those of {encoder} have {dim}; "
-                "use the encoder it was tuned with, and an index that this encoder built"
-            )

@@ -40,7 +40,15 @@ from ..encoders.modality import Vectors
 from ..errors import AnyBindError, UsageError, WeightsError
 from ..files import remove, write_atomically, writing
 from ..precision import mixed_precision
-from .adapter import AdapterFile, check_base, fill, open_adapter, save_adapter
+from .adapter import (
+    AdapterFile,
+    EncoderNote,
+    check_base,
+    check_encoder,
+    fill,
+    open_adapter,
+    save_adapter,
+)
 from .base import Base, Precision, fingerprint_of, load_base
 from .batches import Order, collate, n_learned, shares
 from .checkpoint import Progress, load_checkpoint, restore, save_checkpoint
@@ -150,7 +158,7 @@ def train(
         vectors: Folder of the pictures' vectors, which stages may share; by default in ``out``.
         device: ``auto``, ``cpu`` or ``cuda``; a process takes the GPU of its rank.
         expect_base: The fingerprint the base must have.
-        force: Put the adapter on another base than its own all the same.
+        force: Put the adapter on another base or encoder than its own all the same.
         progress: Show bars on stderr.
 
     Returns:
@@ -246,8 +254,13 @@ def train(
         done = run.learn(checkpoint)
         run.unshard()
         if accelerator.is_main_process:
-            notes = {"phase": str(settings.phase), "encoder": pictures.fingerprint}
-            save_adapter(network, path, base=opened.fingerprint, notes=notes)
+            save_adapter(
+                network,
+                path,
+                base=opened.fingerprint,
+                encoder=EncoderNote.of(pictures),
+                notes={"phase": str(settings.phase)},
+            )
             facts = run.card(done, opened, pictures)
             write_atomically(card, (json.dumps(facts, indent=1) + "\n").encode())
             remove((out / CHECKPOINT).parent)
@@ -361,7 +374,7 @@ class _Run:
             "format": CARD_FORMAT,
             "phase": str(phase),
             "base": base.fingerprint,
-            "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+            "encoder": EncoderNote.of(encoder).to_dict(),
             "config": self.network.config.to_dict(),
             "settings": asdict(self.settings),
             "trained": {str(part): n for part, n in count(self.network.trained(phase)).items()},
@@ -523,6 +536,8 @@ def _network(
         bind=bind,
         lora_rank=lora_rank,
     )
+    if adapter is not None:
+        check_encoder(adapter, encoder, force=force)
     torch.manual_seed(settings.seed)
     try:
         network = Network(base.llama, config)

@@ -43,7 +43,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from anybind.encoders.encoder import load_encoder
 from anybind.encoders.modality import Modality
 from anybind.files import atomic_path, write_atomically
-from anybind.llm.adapter import save_adapter
+from anybind.llm.adapter import EncoderNote, save_adapter
 from anybind.llm.base import load_base
 from anybind.llm.config import BindConfig, Generation, Phase
 from anybind.llm.model import LanguageModel, load_language_model
@@ -372,9 +372,15 @@ def export(base: Path, out: Path, folder: Path) -> None:
         network = load_language_model(base, trained, device="cpu", fold=False).network
         assert network is not None
         card = json.loads(trained.with_suffix(".json").read_text())
-        notes = {"encoder": json.dumps(card["encoder"]), "settings": json.dumps(card["settings"])}
         path = folder / f"{name}.safetensors"
-        save_adapter(network, path, base=fingerprint, dtype=torch.float16, notes=notes)
+        save_adapter(
+            network,
+            path,
+            base=fingerprint,
+            dtype=torch.float16,
+            encoder=EncoderNote(**card["encoder"]),
+            notes={"settings": json.dumps(card["settings"])},
+        )
         print(f"{path}: {path.stat().st_size:,} bytes", file=sys.stderr)
 
 

@@ -155,7 +155,7 @@ class Hub:
                 raise AnyBindError("it is loaded for the vectors of an index, and there is none")
             ab = next(iter(self._collections.values())).ab
             for task in Task:
-                ab.language_models.get(task, dim=ab.encoder.dim, encoder=ab.encoder.name)
+                ab.language_models.get(task, ab.encoder)
 
     def reload(self, name: str | None = None) -> tuple[list[str], dict[str, str]]:
         """Swap to the newest generations; those that did not change stay as they are.

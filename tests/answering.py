@@ -13,7 +13,7 @@ from anybind.encoders.maps import MILLIMETRES
 from anybind.encoders.media import label
 from anybind.encoders.modality import Modality, Vectors
 from anybind.index.search import Index
-from anybind.llm.adapter import save_adapter
+from anybind.llm.adapter import EncoderNote, save_adapter
 from anybind.llm.base import load_base
 from anybind.llm.config import AdapterConfig, BindConfig
 from anybind.llm.network import Network, adapter_sizes
@@ -31,6 +31,8 @@ class Labels:
 
     name = "labels"
     dim = DIM
+    fingerprint = "sha256:labels"
+    image_fingerprint = "sha256:pictures"
     depth_scale = MILLIMETRES
     modalities = tuple(Modality)
     centres: Mapping[Modality, Vectors] = {}
@@ -45,7 +47,14 @@ class Labels:
         return np.concatenate([unit_rows(1, seed=seed) for seed in seeds])
 
 
-def write_own_adapter(base: Path, path: Path, *, dim: int = DIM, of: str | None = None) -> Path:
+def write_own_adapter(
+    base: Path,
+    path: Path,
+    *,
+    dim: int = DIM,
+    of: str | None = None,
+    encoder: EncoderNote | None = None,
+) -> Path:
     """A random adapter for a base, with gates wide open; ``of`` is the base it claims to be for."""
     found = load_base(base)
     n_layers, n_heads, width = adapter_sizes(found.llama)
@@ -57,7 +66,7 @@ def write_own_adapter(base: Path, path: Path, *, dim: int = DIM, of: str | None 
         for gate in network.injection.gates:
             gate.normal_(std=3)
         network.bind.proj.weight.mul_(8)  # so that what is seen changes what is said
-    save_adapter(network, path, base=of or found.fingerprint)
+    save_adapter(network, path, base=of or found.fingerprint, encoder=encoder)
     return path
 
 

@@ -1,9 +1,12 @@
 """Encoder against the network it drives, and the errors of everything around it."""
 
+import copy
 import dataclasses
 import pickle
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,6 +156,34 @@ def test_the_fingerprint_names_weights_and_preparation(
     other = tmp_path / "other.safetensors"
     save_weights(ImageBind(CONFIG), other)
     assert load_encoder(other).fingerprint != encoder.fingerprint
+
+
+def test_the_image_fingerprint_names_the_image_tower_alone(
+    weights: Path, model: ImageBind, encoder: Encoder, tmp_path: Path
+) -> None:
+    """Other towers and a copy in fp16 leave it as it is; one other number of this one does not."""
+
+    def after(change: Callable[[ImageBind], object], **how: Any) -> Encoder:
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            change(other)
+        save_weights(other, tmp_path / "other.safetensors", **how)
+        return load_encoder(tmp_path / "other.safetensors")
+
+    def first(tower: str, other: ImageBind) -> torch.Tensor:
+        return next(p for name, p in other.named_parameters() if f".{tower}." in name).view(-1)
+
+    assert load_encoder(weights, reference=True).image_fingerprint == encoder.image_fingerprint
+    audio = after(lambda other: first("audio", other)[0].add_(1))
+    assert audio.fingerprint != encoder.fingerprint
+    assert audio.image_fingerprint == encoder.image_fingerprint
+    half = after(lambda other: None, dtype="fp16")
+    assert half.image_fingerprint == encoder.image_fingerprint
+    vision = after(lambda other: first("vision", other)[-1].add_(1))
+    assert vision.image_fingerprint != encoder.image_fingerprint
+    alone = dataclasses.replace(CONFIG, vision=None)
+    save_weights(ImageBind(alone), tmp_path / "blind.safetensors")
+    assert load_encoder(tmp_path / "blind.safetensors").image_fingerprint is None
 
 
 def test_batches_keep_activations_near_a_bound() -> None:

@@ -13,12 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from anybind.encoders.encoder import Encoder, load_encoder
 from anybind.errors import AnyBindError, UsageError, WeightsError
 from anybind.llm import training
+from anybind.llm.adapter import EncoderNote, open_adapter
 from anybind.llm.base import load_base
 from anybind.llm.batches import Order, collate
 from anybind.llm.config import AdapterConfig, Generation, Group, Phase
@@ -173,6 +174,8 @@ def test_finetuning_changes_lora_biases_and_norms_alone(folder: Path) -> None:
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["base"] == load_base(folder / "hf", device="cpu").fingerprint
     assert set(card["trained"]) == {"lora", "bias", "norm"} and card["steps"] == STEPS
+    pictures = EncoderNote.of(load_encoder("imagebind-mini", device="cpu"))
+    assert open_adapter(path).encoder == EncoderNote(**card["encoder"]) == pictures
     assert [source["records"] for source in card["data"]] == [N_PICTURES + 1, 5]
     assert list((folder / "second" / "events").iterdir())
     model = load_language_model(folder / "hf", path, device="cpu")
@@ -254,6 +257,12 @@ def test_what_does_not_fit_together_is_refused(folder: Path, tmp_path: Path) -> 
     published = write_adapter(tmp_path / "7B-pretrained.pth", "pretrain")
     with pytest.raises(UsageError, match="takes vectors of 40 numbers and the encoder makes 256"):
         stage(folder, "b", phase=Phase.FINETUNE, adapter=published)
+    other = tmp_path / "other.safetensors"
+    save_file(
+        tensors(first), other, metadata={**open_adapter(first).file.metadata, "encoder": "sha256:0"}
+    )
+    with pytest.raises(WeightsError, match="tuned on pictures as one .sha256:0. sees them"):
+        stage(folder, "other", phase=Phase.FINETUNE, adapter=other)
     with pytest.raises(WeightsError, match="not sha256:0; name the right one"):
         train(
             folder / "hf",
