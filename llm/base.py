@@ -35,6 +35,7 @@ META_CONTEXT = 2048  # tokens, of LLaMA 1; Meta's files do not say it
 META_VOCABULARY = 32_000  # entries, of LLaMA 1 and 2, where params.json says -1
 META_MULTIPLE = 256  # that the width of the MLP is rounded up to, where params.json does not say it
 META_THETA = 10_000.0  # of the rotation, where params.json does not say it
+LEAST_USED = 0.9  # share of the embedding's rows that a tokenizer has tokens for; some are padding
 SAMPLED = 1024  # numbers at either end of a tensor that enter the fingerprint
 TURNED = re.compile(r"\.[qk]_proj\.")  # rows in another order in each layout
 GB = 1e9  # bytes
@@ -89,11 +90,7 @@ def load_base(
     dtype = _dtype(precision, where)
     source = _open(folder)
     tokenizer = find_tokenizer(folder)
-    if tokenizer.size > source.config.vocab_size:
-        raise WeightsError(
-            f"the tokenizer of {folder} has {tokenizer.size} tokens and the model "
-            f"{source.config.vocab_size}; use the tokenizer that came with these weights"
-        )
+    _check_vocabulary(folder, tokenizer, source.config.vocab_size)
     with torch.device("meta"):
         llama = LlamaForCausalLM(source.config)
     _check_shapes(folder, source, llama)
@@ -334,6 +331,18 @@ def _check_shapes(folder: Path, source: _Source, llama: LlamaForCausalLM) -> Non
         raise WeightsError(
             f"the weights in {folder} do not fit its configuration: {problems}; fetch them again"
         )
+
+
+def _check_vocabulary(folder: Path, tokenizer: Tokenizer, n_rows: int) -> None:
+    """Refuse a tokenizer of another model: its ids mean other words."""
+    if tokenizer.size <= n_rows and tokenizer.n_tokens >= LEAST_USED * n_rows:
+        return
+    n = tokenizer.n_tokens
+    told = f"{n} tokens" if tokenizer.size <= max(n, n_rows) else f"ids up to {tokenizer.size - 1}"
+    raise WeightsError(
+        f"the tokenizer of {folder} has {told} and the model an embedding of {n_rows} rows; use "
+        "the tokenizer that came with these weights"
+    )
 
 
 def _part(name: str) -> str:

@@ -22,6 +22,11 @@ class Tokenizer(Protocol):
         """Ids are below this."""
         ...
 
+    @property
+    def n_tokens(self) -> int:
+        """Ids that mean something; there may be gaps between them."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text; none that opens or ends a sequence."""
         ...
@@ -41,9 +46,16 @@ class _FastTokenizer:
         self._backend.no_padding()
         self._backend.no_truncation()
 
+        ids = self._backend.get_vocab(with_added_tokens=True).values()
+        self._size, self._n_tokens = max(ids, default=-1) + 1, len(ids)
+
     @property
     def size(self) -> int:
-        return int(self._backend.get_vocab_size(with_added_tokens=True))
+        return self._size
+
+    @property
+    def n_tokens(self) -> int:
+        return self._n_tokens
 
     def encode(self, text: str) -> list[int]:
         return list(self._backend.encode(text, add_special_tokens=False).ids)
@@ -63,6 +75,10 @@ class _SentencePiece:
     @property
     def size(self) -> int:
         return int(self._backend.vocab_size())
+
+    @property
+    def n_tokens(self) -> int:
+        return self.size
 
     def encode(self, text: str) -> list[int]:
         return list(self._backend.encode(text))

@@ -45,7 +45,7 @@ class Numbers:
     """A tokenizer whose text is the ids themselves."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = self.n_tokens = size
 
     def encode(self, text: str) -> list[int]:
         return [int(word) for word in text.split()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from anybind.errors import AnyBindError, UsageError, WeightsError
@@ -172,7 +173,7 @@ def test_an_adapter_for_another_width_is_refused(folder: Path, tmp_path: Path) -
     config |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
     narrow = tmp_path / "narrow"
     narrow.mkdir()
-    write_tokenizer(narrow, 10)
+    write_tokenizer(narrow, LLM.meta["vocab"])
     (narrow / "config.json").write_text(json.dumps(config))
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -196,10 +197,23 @@ def test_files_that_are_no_base_are_refused(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
-    """One word more than the embedding has rows."""
+    """One word more than the embedding has rows, or fewer than nine in ten; rows may be padding."""
     base = write_base(tmp_path / "hf", "hf")
-    write_tokenizer(base, LLM.meta["vocab"] + 1)
-    with pytest.raises(WeightsError, match="121 tokens and the model 120"):
+    for n, fits in ((121, False), (120, True), (108, True), (107, False), (1, False)):
+        write_tokenizer(base, n)
+        if fits:
+            assert load_base(base).tokenizer.size == n
+            continue
+        with pytest.raises(WeightsError, match=f"{n} tokens and the model an embedding of 120 row"):
+            load_base(base)
+
+
+def test_a_token_beyond_the_embedding_is_refused(tmp_path: Path) -> None:
+    """There are fewer tokens than rows, but one has an id that no row has."""
+    base = write_base(tmp_path / "hf", "hf")
+    words = {f"w{i}": i for i in range(115)} | {"w115": 120}
+    Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(base / "tokenizer.json"))
+    with pytest.raises(WeightsError, match="ids up to 120 and the model an embedding of 120 rows"):
         load_base(base)
 
 
