@@ -36,6 +36,7 @@ from examination import (
 )
 from gallery import SEED_STRIDE, embed, evaluation_parser
 from intervals import Difference, Estimate, difference, estimate, measure, wilson
+from probe import Probe
 from tqdm import tqdm
 
 from anybind.encoders.encoder import Encoder, load_encoder
@@ -134,6 +135,8 @@ def main() -> None:
         claimed = claim(evaluation, chosen)
         tables["test"] = claim_rows(claimed, args.seed)
         show("Test scenes, settings chosen on validation scenes", tables["test"], note=True)
+        tables["probe"] = probed(evaluation)
+        show("A linear probe instead of the language model", tables["probe"], note=True)
         tables["why"] = why(evaluation)
         show("What the cache does to the vectors", tables["why"], note=True)
         tables["contents"] = contents(evaluation)
@@ -303,12 +306,12 @@ def naive(evaluation: Evaluation) -> Rows:
     for modality in evaluation.modalities:
         tasks = [examination(of, modality) for of in test]
         (marks,) = answered(book, tasks, [evaluation.tested[modality]], f"naive {modality}")
-        rows[modality] = naive_row(marks, modality, seed)
+        rows[modality] = naive_row(marks, modality, seed) | by_number(marks, test)
         if modality is not Modality.IMAGE:
             continue
         chinese = [examination(of, modality, "zh") for of in test]
         (marks,) = answered(book, chinese, [evaluation.tested[modality]], "in Chinese")
-        rows["image, in Chinese"] = naive_row(marks, modality, seed)
+        rows["image, in Chinese"] = naive_row(marks, modality, seed) | by_number(marks, test)
         (marks,) = answered(book, tasks, [np.zeros_like(evaluation.tested[modality])], "blind")
         rows["image, blind"] = naive_row(marks, modality, seed)
         rows["image, chance"] = naive_row(chance(tasks, seed=seed), modality, seed)
@@ -329,6 +332,18 @@ def naive_row(marks: Marks, modality: Modality, seed: int) -> dict[str, Cell]:
         "relation": only(Column.RELATION),
     }
     return {name: known(marks, of, seed) for name, of in weights.items()}
+
+
+def by_number(marks: Marks, scenes: Sequence[Scene]) -> dict[str, Cell]:
+    """How many captions name what is there, of scenes of one thing and of scenes of two."""
+    named = marks[:, Column.CAPTION_CATEGORY]
+    n_things = np.array([len(of.objects) for of in scenes])
+    return {
+        f"caption: category, {words}": wilson(
+            int(named[n_things == n].sum()), int((n_things == n).sum())
+        )
+        for n, words in ((1, "one thing"), (2, "two things"))
+    }
 
 
 def only(of: Column) -> Marks:
@@ -473,6 +488,31 @@ def told(setting: Setting) -> str:
 
 
 # ------------------------------------------------------------------------------ the comparisons
+
+
+def probed(evaluation: Evaluation) -> Rows:
+    """What a linear probe, fitted to the index's pictures, names; naive and with the cache."""
+    scenes, seed = evaluation.test, evaluation.seed
+    probe = Probe(evaluation.rows, evaluation.index, seed=seed)
+    n_things = np.array([len(of.objects) for of in scenes])
+    rows: Rows = {}
+    for modality in evaluation.modalities:
+        vectors = evaluation.tested[modality]
+        before = probe.right(vectors, scenes)
+        after = probe.right(blended(vectors, DEFAULT, evaluation.images), scenes)
+        name = f"default{forced_on(modality)}"
+        for way, right in {"naive": before, name: after}.items():
+            row: dict[str, Cell] = {"names category": mean(right, seed)}
+            for n, words in ((1, "one thing"), (2, "two things")):
+                row[words] = mean(right[n_things == n], seed)
+            rows[f"{modality}, {way}"] = row
+        rows[f"{modality}, {name}"]["gain"] = difference(
+            after[:, None].astype(np.float64),
+            before[:, None].astype(np.float64),
+            np.ones(1),
+            seed=seed,
+        )
+    return rows
 
 
 def why(evaluation: Evaluation) -> Rows:
