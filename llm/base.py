@@ -23,15 +23,23 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from ..errors import AnyBindError, UsageError, WeightsError
 from .layouts import ROPE, from_meta, turned
 from .tensors import Shape, TensorFile, differences, open_shards, open_tensors
-from .tokenizer import Tokenizer, find_tokenizer
+from .tokenizer import Tokenizer, find_tokenizer, meta_ends
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-META_BOS, META_EOS = 1, 2  # of the SentencePiece vocabulary of LLaMA 1 and 2
-META_CONTEXT = 2048  # tokens, of LLaMA 1; Meta's files do not say it
+META_CONTEXTS = {  # tokens, which Meta's files do not say, by the rotation's base
+    10_000.0: 2048,  # LLaMA 1; LLaMA 2 reads 4096 and cannot be told from it
+    500_000.0: 8192,  # LLaMA 3
+    1_000_000.0: 16_384,  # Code Llama
+}
+STRETCHED_CONTEXT = 131_072  # tokens, of LLaMA 3.1 and later, whose rotation is stretched ...
+STRETCH = {
+    False: 8.0,
+    True: 32.0,
+}  # ... so many times: 3.1; the models of 3.2, whose output is tied
 META_VOCABULARY = 32_000  # entries, of LLaMA 1 and 2, where params.json says -1
 META_MULTIPLE = 256  # that the width of the MLP is rounded up to, where params.json does not say it
 META_THETA = 10_000.0  # of the rotation, where params.json does not say it
@@ -225,12 +233,9 @@ def _open_hugging_face(folder: Path) -> _Source:
 
 def _open_meta(folder: Path) -> _Source:
     table = _table(folder / "params.json")
-    if table.get("use_scaled_rope"):
-        raise WeightsError(
-            f"{folder} stretches its rotation (LLaMA 3.1 and later), which params.json does not "
-            "fully describe; use the Hugging Face files of this model"
-        )
     file = _joined(folder)
+    tied = _tied(file, table)
+    ends = meta_ends(folder)
     names: dict[str, str] = {}  # ours -> the file's
     for name in file.shapes:
         if name == ROPE:
@@ -239,6 +244,8 @@ def _open_meta(folder: Path) -> _Source:
         if ours is None:
             raise WeightsError(f"{file.path} holds {name}, which no LLaMA has")
         names[ours.name] = name
+    if tied:
+        names.pop("lm_head.weight", None)
     try:
         n_heads = int(str(table["n_heads"]))
         heads = {"query": n_heads, "key": int(str(table.get("n_kv_heads") or n_heads))}
@@ -248,16 +255,13 @@ def _open_meta(folder: Path) -> _Source:
             num_attention_heads=heads["query"],
             num_key_value_heads=heads["key"],
             rms_norm_eps=float(str(table["norm_eps"])),
-            rope_parameters={
-                "rope_type": "default",
-                "rope_theta": float(str(table.get("rope_theta", META_THETA))),
-            },
-            vocab_size=file.shapes["output.weight"][0],
+            rope_parameters=_rotation(table, tied),
+            vocab_size=file.shapes["tok_embeddings.weight"][0],
             intermediate_size=file.shapes["layers.0.feed_forward.w1.weight"][0],
-            max_position_embeddings=META_CONTEXT,
-            bos_token_id=META_BOS,
-            eos_token_id=META_EOS,
-            tie_word_embeddings=False,
+            max_position_embeddings=_context(table),
+            bos_token_id=ends.bos,
+            eos_token_id=list(ends.eos),
+            tie_word_embeddings=tied,
         )
     except (KeyError, ValueError) as error:
         raise WeightsError(
@@ -273,9 +277,47 @@ def _open_meta(folder: Path) -> _Source:
         config=config,
         shapes={ours: file.shapes[name] for ours, name in names.items()},
         read=read,
-        bos=META_BOS,
-        eos=(META_EOS,),
+        bos=ends.bos,
+        eos=ends.eos,
     )
+
+
+def _theta(table: Mapping[str, object]) -> float:
+    return float(str(table.get("rope_theta", META_THETA)))
+
+
+def _context(table: Mapping[str, object]) -> int:
+    """Tokens that a model of Meta's reads and writes together."""
+    if table.get("use_scaled_rope"):
+        return STRETCHED_CONTEXT
+    return META_CONTEXTS.get(_theta(table), min(META_CONTEXTS.values()))
+
+
+def _rotation(table: Mapping[str, object], tied: bool) -> dict[str, float | int | str]:
+    """The rotation by position, in the words of transformers.
+
+    Source: meta-llama/llama-models, apply_scaling; and transformers' conversion of these files.
+    """
+    if not table.get("use_scaled_rope"):
+        return {"rope_type": "default", "rope_theta": _theta(table)}
+    return {
+        "rope_type": "llama3",
+        "rope_theta": _theta(table),
+        "factor": float(str(table.get("rope_scaling_factor") or STRETCH[tied])),
+        "low_freq_factor": 1.0,
+        "high_freq_factor": float(str(table.get("rope_high_freq_factor") or 4.0)),
+        "original_max_position_embeddings": META_CONTEXTS[500_000.0],
+    }
+
+
+def _tied(file: TensorFile, table: Mapping[str, object]) -> bool:
+    """Is the output the embedding again, as in LLaMA 3.2's? A file then holds it once or twice."""
+    embedding, output = "tok_embeddings.weight", "output.weight"
+    if embedding not in file.shapes or output not in file.shapes:
+        return embedding in file.shapes
+    if not table.get("use_scaled_rope") or file.shapes[embedding] != file.shapes[output]:
+        return False
+    return torch.equal(file.read(embedding)[:SAMPLED], file.read(output)[:SAMPLED])
 
 
 def _joined(folder: Path) -> TensorFile:
@@ -286,7 +328,8 @@ def _joined(folder: Path) -> TensorFile:
     if len(parts) == 1:
         return parts[0]
     first = parts[0].shapes
-    rows = len(parts) * first["output.weight"][0]  # of the vocabulary
+    output = first.get("output.weight", (0,))
+    rows = len(parts) * output[0]  # of the vocabulary
 
     def axis(name: str) -> int | None:
         if len(first[name]) < 2:

@@ -203,7 +203,7 @@ class _Remembering:
     """A tokenizer that keeps what it was asked."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.size = tokenizer.size
+        self.size, self.n_tokens = tokenizer.size, tokenizer.n_tokens
         self._encode = lru_cache(REMEMBERED)(tokenizer.encode)
         self._decode = tokenizer.decode
 

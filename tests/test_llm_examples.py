@@ -20,7 +20,7 @@ BOS, EOS = 256, 257
 class Bytes:
     """A byte a token; ``:a`` is one token of its own, a merge across the border of a prompt."""
 
-    size = 259
+    size = n_tokens = 259
 
     def encode(self, text: str) -> list[int]:
         rows = [[*part] for part in text.encode().split(b":a")]
