@@ -13,6 +13,7 @@ from .config import BindConfig
 
 RMS_EPS = 1e-6  # of the published bind network, whatever eps the language model has
 LAYER_NORM_EPS = 1e-5  # of the legacy form
+PROJ_STD = 1.0  # of the projection before training: see BindNetwork
 
 
 class BindBlock(nn.Module):
@@ -38,11 +39,18 @@ class BindBlock(nn.Module):
 
 
 class BindNetwork(nn.Module):
-    """Vectors of the joint space ``(..., in_dim)`` to visual vectors ``(..., dim)``."""
+    """Vectors of the joint space ``(..., in_dim)`` to visual vectors ``(..., dim)``.
+
+    Before training, a unit vector becomes a visual vector as long as the layer queries that are
+    added to it. With torch's own, much smaller start the gates first learn to let the queries
+    through, which say nothing of what is shown.
+    """
 
     def __init__(self, config: BindConfig) -> None:
         super().__init__()
         self.proj = nn.Linear(config.in_dim, config.dim)
+        nn.init.normal_(self.proj.weight, std=PROJ_STD)
+        nn.init.zeros_(self.proj.bias)
         self.blocks = nn.ModuleList(BindBlock(config) for _ in range(config.n_blocks))
 
     def forward(self, vectors: Tensor) -> Tensor:
