@@ -2,13 +2,16 @@
 
 The server has one core, the load generator another. For searches by vector, text and image, and
 for questions: the rate of 16 clients in a closed loop is its capacity; then requests arrive by a
-Poisson process at 0.5, 1, 2 and 4 times that. Latencies count from the arrival. The embedding cache
-is off, so that every text and picture is encoded. Then the rates of the text encoder by batch, and
-what of them and of the measured cost of HTTP is reached, with batches and without.
+Poisson process at 0.5, 1, 2 and 4 times that. Latencies count from the arrival, and a quantile
+stands where there are answers beyond it: p99.9 from 1,000 on. The embedding cache is off, so that
+every text and picture is encoded. Then the rates of the text encoder by batch, and what of them and
+of the measured cost of HTTP is reached, with batches and without.
 
-The index, of rendered scenes, is built once (10 to 20 minutes) and kept in ``--folder``.
+A load has ``--requests`` requests, but lasts no longer than ``--seconds``, which cuts those that
+are slow to answer (pictures, questions) short; ``--seconds 0`` lets all of them arrive.
 
     python scripts/bench_server.py
+    python scripts/bench_server.py --kinds image ask --seconds 0 --json build/slow.json
 """
 
 import argparse
@@ -17,23 +20,20 @@ import base64
 import io
 import json
 import os
-import platform
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from gallery import single_object_scenes
 from load import Outcome, Requests, closed_loop, message, open_loop
 from PIL import Image
+from served import HOST, free_port, index_of, machine, started, wait_until_ready
 
-from anybind import BuildOptions, build_index, load_encoder
+from anybind import load_encoder
 from anybind.world.captions import caption
 from anybind.world.render import render
 
@@ -42,9 +42,10 @@ LOADS = (0.5, 1, 2, 4)  # times the capacity
 N_BODIES = 512  # different requests of a kind
 PICTURE_SIDE = 256  # pixels
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+CLOSED_SECONDS = 20  # of the closed loop, at most
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+HEAD = ("request", "load", "asked/s", "n", "answered/s", *(f"{q} ms" for q in QUANTILES))
 SEED = 0
-HOST = "127.0.0.1"
-START_SECONDS = 60
 SEARCH, ASK = "/v1/search", "/v1/ask"
 
 
@@ -56,56 +57,88 @@ def main() -> None:
     add("--folder", type=Path, default=Path("build/bench_server"))
     add("--items", type=int, default=100_000)
     add("--kinds", nargs="+", default=["vector", "text", "image", "ask"])
-    add("--requests", type=int, default=20_000, help="at each load, but no longer than --seconds")
-    add("--seconds", type=float, default=60)
+    add("--requests", type=int, default=20_000, help="at each load")
+    add("--seconds", type=float, default=60, help="of a load at most; 0: until all have arrived")
+    add("--json", type=Path, metavar="OUT", help="write the figures there too")
     add("--base", help="a base language model, if not the shipped one")
     add("--adapter", help="its adapter")
     args = parser.parse_args()
-    port = free_port()
+    port, where = free_port(), machine()
+    date = datetime.now(UTC).date().isoformat()
     index = index_of(args.folder, args.items)
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise SystemExit("one core here; the server and the load need one each")
     os.sched_setaffinity(0, {cores[1]})
     options = [f"--{n}={v}" for n, v in (("base", args.base), ("adapter", args.adapter)) if v]
-    print(
-        f"{args.items:,} items, server on one core of {platform.machine()}, {N_CLIENTS} clients\n"
+    table = Table(
+        facts={"items": args.items, "clients": N_CLIENTS, "machine": where, "date": date},
+        out=args.json,
     )
-    print("| request | load | asked/s | answered/s | p50 ms | p99 ms | p99.9 ms | 429 | errors |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(f"{args.items:,} items, server on one core, {N_CLIENTS} clients\n")
+    print(f"| {' | '.join((*HEAD, '429', 'errors'))} |")
+    print(f"|{' --- |' * (len(HEAD) + 2)}")
     capacities: dict[str, float] = {}
     with served(index, port, cores[0], options):
         for kind in args.kinds:
             requests = Requests(host=HOST, port=port, messages=messages_of(kind, args.items))
             asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=2))  # warm
-            closed = asyncio.run(
-                closed_loop(requests, n_clients=N_CLIENTS, seconds=min(20, args.seconds))
-            )
+            seconds = min(CLOSED_SECONDS, args.seconds or CLOSED_SECONDS)
+            closed = asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=seconds))
+            if closed.rate == 0:
+                raise SystemExit(f"no request of {kind} is answered: {dict(closed.statuses)}")
             capacities[kind] = closed.rate
-            show(kind, "closed loop", closed.rate, closed)
+            table.show(kind, "closed loop", closed.rate, closed)
             for load in LOADS:
                 rate = load * closed.rate
-                n = min(args.requests, int(rate * args.seconds))
+                n = n_arrivals(rate, requests=args.requests, seconds=args.seconds)
                 found = asyncio.run(open_loop(requests, rate=rate, n=n, seed=SEED))
-                show(kind, f"{load:g} x capacity", rate, found, of=closed.rate)
+                table.show(kind, f"{load:g} x capacity", rate, found, of=closed.rate)
+    print(f"\n{where}, {date}")
     if {"vector", "text"} <= set(capacities):
-        text_batches(capacities, index, port, cores, options)
+        table.add("text", text_batches(capacities, index, port, cores, options))
 
 
-def show(kind: str, load: str, rate: float, found: Outcome, *, of: float | None = None) -> None:
-    """Print a row; ``of`` is the capacity that the goodput is a share of."""
-    times = " | ".join(f"{1000 * found.quantile(share):.1f}" for share in (0.5, 0.99, 0.999))
-    good = f"{found.rate:.0f}" + ("" if of is None else f" ({found.rate / of:.2f})")
-    refused = found.statuses[429]
-    print(
-        f"| {kind} | {load} | {rate:.0f} | {good} | {times} | {refused} | {found.n_errors} |",
-        flush=True,
-    )
+def n_arrivals(rate: float, *, requests: int, seconds: float) -> int:
+    """How many requests arrive at a load; with 0 seconds as many as are asked for."""
+    return max(1, min(requests, int(rate * seconds))) if seconds else requests
+
+
+@dataclass(kw_only=True)
+class Table:
+    """Rows that are printed as they are measured, and kept in a file if one is named."""
+
+    facts: dict[str, object]
+    out: Path | None = None
+    rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+
+    def show(
+        self, kind: str, load: str, rate: float, found: Outcome, *, of: float | None = None
+    ) -> None:
+        """Print a row; ``of`` is the capacity that the goodput is a share of."""
+        times = {name: found.quantile(share) for name, share in QUANTILES.items()}
+        shown = ["–" if each is None else f"{1000 * each:.1f}" for each in times.values()]
+        good = f"{found.rate:.0f}" + ("" if of is None else f" ({found.rate / of:.2f})")
+        refused, n = found.statuses[429], found.statuses.total()
+        cells = [kind, load, f"{rate:.0f}", f"{n:,}", good, *shown, refused, found.n_errors]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        row = {"request": kind, "load": load, "asked_per_s": rate, "n": n}
+        row |= {"answered_per_s": found.rate, "answered": found.statuses[200]}
+        row |= {f"{name}_s": each for name, each in times.items()}
+        self.rows.append({**row, "refused": refused, "errors": found.n_errors})
+        self.add("rows", self.rows)
+
+    def add(self, name: str, figures: object) -> None:
+        """Keep figures, in the file as well: an hour's work is not lost with the last row."""
+        self.facts[name] = figures
+        if self.out is not None:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self.out.write_text(json.dumps(self.facts, indent=1) + "\n")
 
 
 def text_batches(
     capacities: dict[str, float], index: Path, port: int, cores: Sequence[int], options: list[str]
-) -> None:
+) -> dict[str, object]:
     """Rates of the text encoder by batch, and how much of what they allow the server reaches."""
     import torch
 
@@ -113,15 +146,15 @@ def text_batches(
     encoder = load_encoder()
     texts = [f"{number}: {each}" for number, each in enumerate(captions())]
     print("\n| batch | texts/s of the encoder alone |\n| --- | --- |")
-    rates: list[float] = []
+    rates: dict[int, float] = {}
     for batch in BATCHES:
         encoder.encode("text", texts[:batch], batch_size=batch)
-        started, n_done = time.perf_counter(), 0
-        while time.perf_counter() - started < 2:
+        began, n_done = time.perf_counter(), 0
+        while time.perf_counter() - began < 2:
             encoder.encode("text", texts[:batch], batch_size=batch)
             n_done += batch
-        rates.append(n_done / (time.perf_counter() - started))
-        print(f"| {batch} | {rates[-1]:.0f} |")
+        rates[batch] = n_done / (time.perf_counter() - began)
+        print(f"| {batch} | {rates[batch]:.0f} |", flush=True)
     requests = Requests(host=HOST, port=port, messages=messages_of("text", 1))
     with served(index, port, cores[0], [*options, "--encode-batch=1"]):
         asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=2))
@@ -130,22 +163,20 @@ def text_batches(
     with served(index, port, cores[0], options):
         asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=2))
         single = asyncio.run(closed_loop(requests, n_clients=1, seconds=5))
-    allowed = 1 / (1 / max(rates) + 1 / capacities["vector"])
-    added = 1000 * (single.quantile(0.5) - single_alone.quantile(0.5))
+    allowed = 1 / (1 / max(rates.values()) + 1 / capacities["vector"])
+    added = 1000 * (single.median - single_alone.median)
     print(
         f"\ntext: {capacities['text']:.0f}/s, {capacities['text'] / allowed:.2f} of the "
         f"{allowed:.0f}/s that the encoder's best batch and a search by vector allow; "
         f"{capacities['text'] / alone.rate:.2f} of the server without batches; "
         f"a lone client waits {added:+.1f} ms longer than without"
     )
-
-
-def index_of(folder: Path, n_items: int) -> Path:
-    """An index of rendered scenes, built where it is missing or unfinished."""
-    out = folder / f"world-{n_items}"
-    if not (out / "image.index").exists():
-        build_index(BuildOptions(source="world", out=out, limit=n_items), load_encoder())
-    return out
+    return {
+        "encoder_per_s": rates,
+        "allowed_per_s": allowed,
+        "unbatched_per_s": alone.rate,
+        "added_p50_ms": added,
+    }
 
 
 def captions() -> list[str]:
@@ -181,41 +212,12 @@ def messages_of(kind: str, n_items: int) -> list[bytes]:
 
 @contextmanager
 def served(index: Path, port: int, core: int, options: Sequence[str]) -> Iterator[None]:
-    """The server in a process of its own, on one core."""
-    program = "import sys; from anybind.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "serve", str(index), f"--port={port}", *options]
-    process = subprocess.Popen(
-        [*command, "--embedding-cache-bytes=0", "--decoders=1"],
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    try:
-        wait_until_ready(port)
+    """The server on one core, complete."""
+    limits = ["--embedding-cache-bytes=0", "--decoders=1"]
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    with started(index, port, [*options, *limits], core=core, environment=one_thread) as process:
+        wait_until_ready(process, port)
         yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def wait_until_ready(port: int) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/v1/index") as response:
-                if response.status == 200:
-                    return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit("the server does not get ready; run anybind serve to see why")
 
 
 if __name__ == "__main__":

@@ -44,9 +44,16 @@ class Outcome:
         """Answers of status 200 a second."""
         return self.statuses[200] / self.seconds
 
-    def quantile(self, share: float) -> float:
-        """Of the latencies, seconds; NaN if there are none."""
-        return float(np.quantile(self.latencies, share)) if self.latencies else float("nan")
+    def quantile(self, share: float) -> float | None:
+        """Of the latencies, seconds; ``None`` where they are too few for one to lie beyond it."""
+        if len(self.latencies) * (1 - share) < 1 - 1e-9:  # 1,000 are enough for 0.999
+            return None
+        return float(np.quantile(self.latencies, share))
+
+    @property
+    def median(self) -> float:
+        """Of the latencies, seconds."""
+        return float(np.median(self.latencies))
 
     @property
     def n_errors(self) -> int:
@@ -120,7 +127,12 @@ class _Pool:
         if connection is None:
             return NO_ANSWER
         answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        connection.send(request, answered.set_result)
+
+        def done(status: int) -> None:
+            if not answered.done():  # an overdue one is not waited for any more
+                answered.set_result(status)
+
+        connection.send(request, done)
         status = await answered
         if connection.open:
             self._idle.append(connection)
@@ -191,7 +203,7 @@ async def open_loop(requests: Requests, *, rate: float, n: int, seed: int) -> Ou
         outcome.statuses[NO_ANSWER] += len(overdue)
         for task in overdue:
             task.cancel()
-    outcome.seconds = arrivals[-1]
+    outcome.seconds = loop.time() - started  # with those that waited when the last one arrived
     pool.close()
     return outcome
 
