@@ -37,8 +37,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 access = logging.getLogger("anybind.access")
 
-OPEN = frozenset({"/", "/healthz", "/readyz"})  # without a key; so is the page's folder
-OPEN_FOLDER = "/page/"
+OPEN = frozenset({"/", "/docs", "/redoc", "/openapi.json", "/healthz", "/readyz"})  # without a key
+OPEN_FOLDERS = ("/page/", "/static-offline-docs/")  # the files of these pages
 ITEMS = "/v1/items/"  # in front of what is asked of one item
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,64}")  # one that a client may choose
 LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -206,7 +206,7 @@ class Edge:
         if not LENGTH.fullmatch(length) or int(length) > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
         name = (scope.get("client") or ("-",))[0]
-        if self._keys is not None and not (path in OPEN or path.startswith(OPEN_FOLDER)):
+        if self._keys is not None and not (path in OPEN or path.startswith(OPEN_FOLDERS)):
             key = self._keys.check(_token(headers))
             if key is None:
                 raise Problem(

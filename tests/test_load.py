@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,7 @@ served = script("served")
 bench_server = script("bench_server")
 
 
-async def answering(
-    work: Callable[[], Awaitable[object]], status: int, n: int, rate: float
-) -> "load.Outcome":
+async def answering(work: Callable[[], Awaitable[object]], status: int, n: int, rate: float) -> Any:
     """What a load of ``n`` requests meets at a server that works so long for each."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

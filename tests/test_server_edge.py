@@ -208,15 +208,15 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     run(work)
 
 
-def test_keys_are_asked_for_everywhere_but_at_the_page_and_the_health(tmp_path: Path) -> None:
+def test_keys_are_asked_for_everywhere_but_at_the_pages_and_the_health(tmp_path: Path) -> None:
     """A key comes as a bearer's token, or in the headers that other servers read."""
     path = tmp_path / "keys.txt"
     secret = new_key(path, "ann", Role.USER)
 
     async def work(edge: Edge, backend: Backend) -> None:
-        for open_path in ("/", "/healthz", "/readyz", "/page/app.js"):
+        for open_path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/page/app.js"):
             assert (await ask(edge, open_path, method="GET"))[0] == 200
-        for closed in ("/v1/search", "/metrics", "/v1/index", "/docs", "/openapi.json", "/page"):
+        for closed in ("/v1/search", "/metrics", "/v1/index", "/docs/x", "/page"):
             status, headers, body = await ask(edge, closed)
             assert status == 401 and headers["www-authenticate"] == "Bearer"
             assert "Authorization: Bearer" in json.loads(body)["detail"]

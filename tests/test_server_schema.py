@@ -93,7 +93,7 @@ def test_a_key_is_asked_for_where_the_schema_says_so(tmp_path: Path) -> None:
         serving({"gone": tmp_path / "gone"}, settings=settings, ready=False) as running,
         running.client() as client,
     ):
-        found = client.get("/openapi.json", headers=headers["bearer"]).raise_for_status().json()
+        found = client.get("/openapi.json").raise_for_status().json()
         schemes = found["components"]["securitySchemes"]
         ways = {(each["type"], each.get("scheme") or each["name"]) for each in schemes.values()}
         assert ways == {("http", "bearer"), ("apiKey", "X-API-Key")}
@@ -108,6 +108,24 @@ def test_a_key_is_asked_for_where_the_schema_says_so(tmp_path: Path) -> None:
                 assert allowed != 401, (method, path, name)
                 closed += 1
         assert closed >= 15 * len(schemes)
+
+
+@pytest.mark.parametrize("prefix", ["", "/any"])
+def test_a_browser_opens_the_schema_of_a_server_with_keys(tmp_path: Path, prefix: str) -> None:
+    """It sends no key, also for what the pages load; a proxy may have put a prefix in front."""
+    new_key(tmp_path / "keys.txt", "ann")
+    settings = Settings(decoders=1, api_keys_file=tmp_path / "keys.txt", root_path=prefix)
+    with (
+        serving({"gone": tmp_path / "gone"}, settings=settings, ready=False) as running,
+        running.client() as client,
+    ):
+        for page in ("/docs", "/redoc"):
+            text = client.get(prefix + page).raise_for_status().text
+            loaded = re.findall(r"""(?:src|href|url|spec-url)(?:=|: )["']([^"']+)""", text)
+            assert f"{prefix}/openapi.json" in loaded and len(loaded) >= 3
+            for address in loaded:
+                assert address.startswith(f"{prefix}/"), address  # nothing from elsewhere
+                assert client.get(address).status_code == 200, address
 
 
 def test_without_keys_no_key_is_asked_for(schema: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from ..serving import Running, serving
 
 MOST_BYTES = 100_000
 SILENCE_SECONDS = 0.5  # of a server that has no more answers
-OPEN = {"/", "/healthz", "/readyz"}  # without a key; so is the page's folder
+OPEN = {"/", "/docs", "/redoc", "/openapi.json", "/healthz", "/readyz"}  # without a key
 SECRETS = re.compile(r"Traceback|site-packages|\.py\b|sha256\$|root:x:0")
 
 
@@ -96,7 +96,7 @@ def refused(response: httpx.Response, *statuses: int) -> None:
 # --------------------------------------------------------------------------------- who may ask
 
 
-def test_nothing_but_page_and_health_is_open_without_a_key(
+def test_nothing_but_pages_and_health_is_open_without_a_key(
     closed: Running, routes: list[Route], keys: dict[str, str]
 ) -> None:
     """No key, a wrong one, half of one, its hash, and the right one where it is not looked for."""
@@ -112,7 +112,7 @@ def test_nothing_but_page_and_health_is_open_without_a_key(
         {"headers": {"cookie": f"key={user}"}},
         {"params": {"key": user, "api_key": user, "access_token": user}},
     ]
-    others = [Route("GET", path) for path in ("/docs", "/openapi.json", "/metrics", "/v2")]
+    others = [Route("GET", path) for path in (*OPEN, "/metrics", "/v2", "/docs/x", "/page")]
     with closed.client() as client:
         for route in [*routes, *others]:
             if route.path in OPEN:
@@ -126,6 +126,8 @@ def test_other_spellings_of_an_open_path_open_nothing(closed: Running) -> None:
     for path in (
         "/page/../v1/index",
         "/page/%2e%2e/v1/index",
+        "/static-offline-docs/../v1/index",
+        "/static-offline-docs/%2e%2e/%2e%2e/metrics",
         "/page/..%2fv1/index",
         "//v1/index",
         "/healthz/../metrics",
