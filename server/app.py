@@ -24,7 +24,7 @@ from .openai_schemas import ChatRequest, EmbeddingsRequest
 from .problems import ProblemModel, install
 from .routes import ask, clip_retrieval, embed, items, openai, operations, page, search
 from .routes.clip_retrieval import KnnRequest, MetadataRequest
-from .schemas import AskRequest, EmbedRequest, SearchRequest
+from .schemas import REFERENCE, AskRequest, EmbedRequest, SearchRequest
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _openapi(app: FastAPI, *, keys: bool) -> dict[str, object]:
         )
         models = schema.setdefault("components", {}).setdefault("schemas", {})
         for model in (*BODIES, ProblemModel):
-            own = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            own = model.model_json_schema(ref_template=REFERENCE)
             models |= own.pop("$defs", {})
             models["Problem" if model is ProblemModel else model.__name__] = own
         if keys:

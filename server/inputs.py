@@ -9,10 +9,10 @@ JSON.
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -24,12 +24,13 @@ from starlette.formparsers import MultiPartException
 from ..errors import UsageError
 from ..parts import EMBEDDING, ID, KINDS, Given, Weight, parse_weight, signed_weights
 from .problems import MOST_ERRORS, Problem, in_a_line
-from .schemas import TEXT, InputModel
+from .schemas import REFERENCE, TEXT, InputModel
 from .settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MINUS = "minus."  # in front of the name of a form field: the part is taken away
+WEIGHT = "weight"  # a form field with the weight of parts
 FORM_FIELD_BYTES = 2**20  # of a field that is no file
 FORM_FIELDS = 64
 LARGE_BYTES = 2**18  # of a body or a file: from here on it is read in a thread
@@ -202,15 +203,63 @@ async def _fields(form: FormData, model: type[BaseModel]) -> dict[str, object]:
             given.append(Given(kind=kind, value=content, minus=kind != name))
         elif isinstance(value, UploadFile):
             raise UsageError(f"the file {name} has no modality's name; call it image, audio, ...")
-        elif name == "weight":
+        elif name == WEIGHT:
             weights.append(parse_weight(value))
         elif name in fields:
             raise UsageError(f"{name} is given twice")
         else:
             fields[name] = _json_or_text(name, value, model)
-    signs = signed_weights(given, weights)
-    inputs = [_input(part, weight) for part, weight in zip(given, signs, strict=True)]
-    return {**fields, "inputs": inputs} if inputs else fields
+    parts: dict[str, list[dict[str, object]]] = {}
+    for part, weight in zip(given, signed_weights(given, weights), strict=True):
+        if part.minus:
+            parts.setdefault("minus", []).append(_input(part, -weight))
+        else:
+            parts.setdefault("inputs", []).append(_input(part, weight))
+    for name in parts.keys() & fields.keys():
+        raise UsageError(f"{name} stand in a field, and others in fields of their own; choose one")
+    return {**fields, **parts}
+
+
+def form_of(model: type[BaseModel]) -> dict[str, object]:
+    """How OpenAPI shows a form with the fields of a model, as :func:`read_body` takes it."""
+    part = InputModel.model_json_schema(ref_template=REFERENCE)["properties"]
+    whole = model.model_json_schema(ref_template=REFERENCE)
+    shown: dict[str, dict[str, object]] = {}
+    for prefix, what in (("", "parts"), (MINUS, "parts that are taken away")):
+        for kind in KINDS:
+            value = part.get(kind, {"type": "string", "format": "binary"})  # any other is a file
+            shown[prefix + kind] = {
+                "type": "array",
+                "items": value,
+                "description": f"{what}, of {kind}; the field may be repeated",
+            }
+    shown[WEIGHT] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "audio=0.6: of all parts of a modality; text:0=0.5: of one of them",
+        "examples": [["audio=0.6"]],
+    }
+    shown |= whole["properties"]
+    as_json = [
+        EMBEDDING,
+        MINUS + EMBEDDING,
+        *(name for name in model.model_fields if not _is_plain(whole["properties"][name])),
+    ]
+    return {
+        "schema": {
+            "type": "object",
+            "properties": shown,
+            "required": whole.get("required", []),
+            "additionalProperties": False,
+        },
+        "encoding": {name: {"contentType": "application/json"} for name in as_json},
+    }
+
+
+def _is_plain(schema: Mapping[str, Any]) -> bool:
+    """Whether a value is a text, a number or a switch."""
+    kinds = {each.get("type") for each in schema.get("anyOf", [schema])}
+    return kinds <= {"string", "number", "integer", "boolean", "null"}
 
 
 def _input(part: Given, weight: float) -> dict[str, object]:

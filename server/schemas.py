@@ -25,6 +25,7 @@ assert set(Kind.__args__) == set(KINDS)  # type: ignore[attr-defined]
 
 T = TypeVar("T")
 Several = Annotated[list[T], Field(fail_fast=True)]  # told is the first wrong one of a million
+REFERENCE = "#/components/schemas/{model}"  # how OpenAPI names a model
 MOST_DIM = 65_536  # numbers of a vector
 MOST_INT = 2**63 - 1  # what the index and torch count with
 ItemId = Annotated[int, Field(ge=0, le=MOST_INT)]

@@ -111,6 +111,22 @@ def test_a_form_asks_the_same_as_json(
     check_hits(answer["results"], hits)
 
 
+@pytest.mark.parametrize(
+    ("route", "fields", "said"),
+    [
+        ("embed", {"text": "red", "minus.text": "blue"}, "minus and centre are for mixing"),
+        ("search", {"text": "red", "inputs": '[{"text": "a car"}]'}, "inputs stand in a field"),
+        ("search", {"minus.text": "red", "minus": '[{"text": "a car"}]'}, "minus stand in a field"),
+    ],
+)
+def test_a_form_that_would_lose_a_part_is_refused(
+    client: httpx.Client, route: str, fields: dict[str, str], said: str
+) -> None:
+    files = {name: (None, value) for name, value in fields.items()}
+    response = client.post(f"/v1/{route}", files=files)
+    assert response.status_code in (400, 422) and said in response.json()["detail"]
+
+
 def test_the_cache_a_filter_and_pages_are_those_of_the_library(
     client: httpx.Client, ab: anybind.AnyBind
 ) -> None:

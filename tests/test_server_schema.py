@@ -20,6 +20,7 @@ EXAMPLES = 12  # of requests to each operation, in each phase
 SECONDS = 300
 FASTAPIS = {"HTTPValidationError", "ValidationError"}  # models that are not ours
 PICTURE = "image/webp"
+JSON = "application/json"
 PROBLEM = "application/problem+json"
 STATUSES = {400, 401, 403, 404, 408, 413, 415, 421, 422, 429, 503}  # of what a request may meet
 
@@ -108,6 +109,51 @@ def test_a_key_is_asked_for_where_the_schema_says_so(tmp_path: Path) -> None:
                 assert allowed != 401, (method, path, name)
                 closed += 1
         assert closed >= 15 * len(schemes)
+
+
+def test_a_form_has_the_fields_that_the_server_takes(
+    server: Running, schema: dict[str, Any]
+) -> None:
+    """The reference is what the server says of each name: to one that it does not know, that it is
+    not permitted. The value is of none of the fields, so that nothing else is done."""
+    unknown = {"colour", "weights", "minus.k", "minus.", "minus.minus.text", "modality", "data"}
+    n_forms = 0
+    with server.client() as client:
+        for path, _, operation in operations(schema):
+            content = operation.get("requestBody", {}).get("content", {})
+            if "multipart/form-data" not in content:
+                continue
+            form = content["multipart/form-data"]["schema"]
+            names = set(form["properties"])
+            assert not unknown & names
+            assert all(field["description"] for field in form["properties"].values())
+            for name in names | unknown:
+                said = client.post(path, files={name: (None, "{")}).json().get("detail", "")
+                known = f"{name}: Extra inputs are not permitted" not in said
+                assert known == (name in names), (path, name, said)
+            model = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            facts = schema["components"]["schemas"][model]
+            assert set(facts["properties"]) < names  # as in JSON, and parts by name
+            assert form["required"] == facts.get("required", [])
+            n_forms += 1
+    assert n_forms == 3
+
+
+def test_files_of_a_form_can_be_picked_and_its_lists_are_json(schema: dict[str, Any]) -> None:
+    """So a page that is made from the schema shows a button for a file and a field for a filter."""
+    form = schema["paths"]["/v1/search"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    fields = form["schema"]["properties"]
+    files = {name for name, field in fields.items() if is_file(field)}
+    media = {"image", "audio", "video", "points", "depth", "thermal", "imu"}
+    assert files == media | {f"minus.{name}" for name in media}
+    as_json = {name for name, how in form["encoding"].items() if how == {"contentType": JSON}}
+    lists = {"inputs", "minus", "queries", "embedding", "minus.embedding"}
+    assert as_json == lists | {"cache", "filter"}
+
+
+def is_file(field: dict[str, Any]) -> bool:
+    """Whether a field of a form is for files, any number of them."""
+    return field.get("items") == {"type": "string", "format": "binary"}
 
 
 @pytest.mark.parametrize("prefix", ["", "/any"])

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from ...errors import UsageError
 from ..engine import Answering, Engine, Question
 from ..hub import Collection
-from ..inputs import check_text, read_parts
+from ..inputs import check_text, form_of, read_parts
 from ..problems import ClientLeft
-from ..schemas import CacheModel, InputModel, TurnModel
+from ..schemas import REFERENCE, CacheModel, InputModel, TurnModel
 
 if TYPE_CHECKING:
     from ...index.cache import Cache
@@ -203,15 +203,9 @@ def body_of(
         examples: By name.
         form: Whether it may be a form too.
     """
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    schema = {"$ref": REFERENCE.format(model=model.__name__)}
     named = {name: {"value": value} for name, value in examples.items()}
     content: dict[str, object] = {"application/json": {"schema": schema, "examples": named}}
     if form:
-        fields = {
-            "type": "object",
-            "description": "The fields of the JSON body; texts and files under the name of their "
-            "modality, with minus. in front of those taken away; weight=image=0.4",
-            "additionalProperties": True,
-        }
-        content["multipart/form-data"] = {"schema": fields}
+        content["multipart/form-data"] = form_of(model)
     return {"requestBody": {"required": True, "content": content}}
