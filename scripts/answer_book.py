@@ -4,6 +4,8 @@ A book is for one base, adapter, precision and way of generating. In it an answe
 digest of its prompt and the vector that was shown with it; whatever leads to the same vector (the
 same medium without the cache, in several tables) is asked once, and a run that was stopped goes on
 where it was.
+
+On a CPU several processes of one thread each answer more in a second than one process of several.
 """
 
 import hashlib
@@ -11,9 +13,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from anybind.encoders.modality import Vectors
@@ -21,10 +25,19 @@ from anybind.files import sha256_file
 from anybind.llm.base import Precision
 from anybind.llm.config import Generation
 from anybind.llm.model import LanguageModel, load_language_model
+from anybind.world.workers import map_in_order
 
 BOOKS = Path("runs/answers")
-CHUNK = 1024  # answers written to the disk together
+CHUNK = 256  # answers made by one process and written to the disk together
 GREEDY = Generation(max_tokens=48, temperature=0)  # a caption of two things has about 20 tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Prompts, each with the vector ``(n, dim)`` that is shown beside it."""
+
+    prompts: Sequence[str]
+    vectors: Vectors
 
 
 class AnswerBook:
@@ -38,15 +51,29 @@ class AnswerBook:
         folder: Path = BOOKS,
         precision: Precision = "auto",
         batch_size: int = 64,
+        workers: int = 0,
     ) -> None:
         """Load the model and open its book.
+
+        Args:
+            base: Folder of the language model.
+            adapter: File of its adapter.
+            folder: Of the books.
+            precision: Of the language model.
+            batch_size: Prompts answered at once.
+            workers: Processes that answer, of one thread each; with 0 this one does.
 
         Raises:
             UsageError: There is no such folder.
             WeightsError: A file is damaged, or the adapter is for another base.
         """
         self.model: LanguageModel = load_language_model(base, adapter, precision=precision)
-        self.batch_size = batch_size
+        self.workers = workers
+        self._answer = (
+            partial(_of_worker, base=base, adapter=adapter, precision=precision, batch=batch_size)
+            if workers
+            else partial(_generate, self.model, batch=batch_size)
+        )
         self.made = 0  # answers since it was opened ...
         self.seconds = 0.0  # ... and what they took
         facts = {
@@ -87,20 +114,39 @@ class AnswerBook:
         first = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self._kept}
         # prompts of a kind together: they and their answers are about equally long
         todo = sorted(first.values(), key=lambda i: (len(prompts[i]), prompts[i], i))
+        places = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
+        chunks = (
+            Chunk(prompts=[prompts[i] for i in some], vectors=vectors[some]) for some in places
+        )
+        began = time.perf_counter()
         with tqdm(total=len(todo), desc=what, unit=" answers", leave=False) as bar:
-            for start in range(0, len(todo), CHUNK):
-                some = todo[start : start + CHUNK]
-                began = time.perf_counter()
-                texts = self.model.generate(
-                    [prompts[i] for i in some], vectors[some], GREEDY, batch_size=self.batch_size
-                )
-                self.seconds += time.perf_counter() - began
-                self.made += len(some)
+            answers = map_in_order(self._answer, chunks, self.workers)
+            for some, texts in zip(places, answers, strict=True):
                 new = {keys[i]: text for i, text in zip(some, texts, strict=True)}
                 with self._book:
                     self._book.executemany(
                         "INSERT OR REPLACE INTO answers VALUES (?, ?)", new.items()
                     )
                 self._kept |= new
+                self.made += len(some)
                 bar.update(len(some))
+        self.seconds += time.perf_counter() - began
         return [self._kept[key] for key in keys]
+
+
+def _of_worker(
+    chunk: Chunk, *, base: Path, adapter: Path, precision: Precision, batch: int
+) -> list[str]:
+    """What a process of the pool answers."""
+    torch.set_num_threads(1)
+    return _generate(_model(base, adapter, precision), chunk, batch=batch)
+
+
+@cache
+def _model(base: Path, adapter: Path, precision: Precision) -> LanguageModel:
+    """The model of a process, loaded with the first chunk."""
+    return load_language_model(base, adapter, precision=precision)
+
+
+def _generate(model: LanguageModel, chunk: Chunk, *, batch: int) -> list[str]:
+    return model.generate(chunk.prompts, chunk.vectors, GREEDY, batch_size=batch)

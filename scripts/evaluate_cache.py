@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from answer_book import BOOKS, AnswerBook
 from cache_plots import Panel, plot_grid, plot_mixtures, plot_test
 from examination import (
@@ -39,6 +40,7 @@ from intervals import Difference, Estimate, difference, estimate, measure, wilso
 from probe import Probe
 from tqdm import tqdm
 
+from anybind.cores import available_cores
 from anybind.encoders.encoder import Encoder, load_encoder
 from anybind.encoders.modality import Modality, Vectors
 from anybind.index import faiss_index
@@ -79,6 +81,13 @@ def main() -> None:
     add("--linear-adapter", type=Path, help="one with a linear projection as its bind network")
     add("--precision", choices=["auto", *PRECISIONS], default="auto", help="of the language model")
     add("--batch", type=int, default=64, help="prompts answered at once")
+    on_gpu = torch.cuda.is_available()
+    add(
+        "--workers",
+        type=int,
+        default=0 if on_gpu else available_cores(),
+        help="processes that answer, of one thread each; 0: this one",
+    )
     add("--validation", type=int, default=200, help="scenes that the grid is measured on")
     add("--few", type=int, default=500, help="test scenes of the comparisons after the claim")
     add("--pairs", type=int, default=300, help="pictures that are mixed with a sound")
@@ -99,6 +108,7 @@ def main() -> None:
         folder=args.answers,
         precision=args.precision,
         batch_size=args.batch,
+        workers=args.workers,
     )
     tables: dict[str, Table] = {}
     with open_book(args.adapter) as book:

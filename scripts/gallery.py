@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from anybind.cores import available_cores
@@ -142,7 +143,27 @@ def _encode(
     rows: Vectors,
     done: Callable[[int], object],
 ) -> None:
-    """Fill ``rows`` with the vectors of scenes, a batch at a time."""
+    """Fill ``rows`` with the vectors of scenes, a batch at a time.
+
+    The processes that render have the cores; torch's threads, which wait for one another, would
+    slow both down.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _encode_in_batches(encoder, modality, scenes, size, rows, done)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _encode_in_batches(
+    encoder: Encoder,
+    modality: Modality,
+    scenes: Sequence[Scene],
+    size: int,
+    rows: Vectors,
+    done: Callable[[int], object],
+) -> None:
     step = encoder.batch_size(modality)
     prepared = map_media(
         encoder.preprocessor(modality), modality, scenes, size=size, workers=available_cores()

@@ -9,6 +9,8 @@ import pytest
 
 from anybind.encoders.modality import Vectors
 from anybind.llm.config import Generation
+from anybind.llm.presets import MINI
+from anybind.llm.prompt import CAPTION, format_prompt
 
 from .scripts import script
 
@@ -76,3 +78,23 @@ def test_a_second_run_asks_what_the_first_left_open(
     with answer_book.AnswerBook(tmp_path, adapter, folder=tmp_path / "books") as book:
         assert book.ask(PROMPTS, VECTORS, what="test") == SAID
     assert len(parrot.asked) == 6
+
+
+def test_processes_answer_as_one_does(tmp_path: Path) -> None:
+    """The shipped model, shown a few directions, with as many chunks as processes and more."""
+    adapter = MINI / "adapter.safetensors"
+    vectors = np.random.default_rng(0).standard_normal((5, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    prompts = [format_prompt(CAPTION)] * 4 + [format_prompt("What is this?")]
+    said = []
+    for workers in (0, 2):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            answer_book.AnswerBook(
+                MINI, adapter, folder=tmp_path / str(workers), workers=workers
+            ) as book,
+        ):
+            patch.setattr(answer_book, "CHUNK", 2)
+            said.append(book.ask(prompts, vectors, what="test"))
+    assert said[0] == said[1]
+    assert len(set(said[0])) > 1
