@@ -178,7 +178,7 @@ def train(
         raise UsageError(
             f"device {device!r}: use auto, cpu or cuda; CUDA_VISIBLE_DEVICES chooses among GPUs"
         )
-    accelerator = Accelerator(cpu=device == "cpu")
+    accelerator = Accelerator(cpu=on_cpu(device))
     if device == "cuda" and accelerator.device.type != "cuda":
         raise UsageError("device 'cuda' was asked for, but torch sees no GPU here")
     if settings.batch_size < accelerator.num_processes * settings.accumulation:
@@ -266,6 +266,14 @@ def train(
             remove((out / CHECKPOINT).parent)
     accelerator.wait_for_everyone()
     return path
+
+
+def on_cpu(device: str) -> bool:
+    """Whether a training that asks for a device takes the CPU.
+
+    accelerate has to be told: without a GPU, and not told, processes of one torchrun do not meet.
+    """
+    return device == "cpu" or not torch.accelerator.is_available()
 
 
 # ------------------------------------------------------------------------------ the steps
