@@ -126,14 +126,14 @@ STAGES = (
         name="captions",
         phase=Phase.PRETRAIN,
         sources={CAPTIONS: 1.0, CAPTIONS_ZH: 1.0},
-        n_samples=96_000,
+        n_samples=64_000,
         lr=3e-3,
     ),
     Stage(
         name="instructions",
         phase=Phase.FINETUNE,
         sources={TASKS: 1.0, EXERCISES: 1.0, CAPTIONS: 0.2},  # not to forget the first stage
-        n_samples=224_000,
+        n_samples=160_000,
         lr=2e-3,
         after="captions",
     ),
