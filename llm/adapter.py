@@ -8,6 +8,7 @@ Whatever is missing, left over or of another shape is refused and listed by part
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -84,6 +85,11 @@ class AdapterFile:
     encoder: EncoderNote | None  # None where the file does not say
     names: Mapping[str, tuple[str, Ours]]  # our name -> the file's, and how to turn its rows
     file: TensorFile
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers in all of its tensors."""
+        return sum(math.prod(self.file.shapes[name]) for name, _ in self.names.values())
 
 
 def open_adapter(path: str | os.PathLike[str]) -> AdapterFile:

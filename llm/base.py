@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,14 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from ..errors import AnyBindError, UsageError, WeightsError
 from .layouts import ROPE, from_meta, turned
-from .tensors import Shape, TensorFile, differences, open_shards, open_tensors
+from .tensors import (
+    Shape,
+    TensorFile,
+    differences,
+    is_out_of_memory,
+    open_shards,
+    open_tensors,
+)
 from .tokenizer import Tokenizer, find_tokenizer, meta_ends
 
 logger = logging.getLogger(__name__)
@@ -77,8 +85,54 @@ class _Source:
     eos: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What weights take in memory."""
+
+    what: str  # weights
+    n_bytes: int
+    device: torch.device
+    dtype: torch.dtype
+
+    def check(self) -> None:
+        """Refuse what the device has no room for.
+
+        Raises:
+            AnyBindError: It has less.
+        """
+        there = _memory_of(self.device)
+        if there is not None and self.n_bytes > there:
+            raise self._unmet(f", which has {there / GB:.1f} GB")
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Say in one line how much is needed if the block finds too little.
+
+        Raises:
+            AnyBindError: Memory that the block asked for was not there.
+        """
+        try:
+            yield
+        except (MemoryError, OSError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._unmet(", and not as much is free") from error
+
+    def _unmet(self, there: str) -> AnyBindError:
+        name = next(name for name, known in PRECISIONS.items() if known is self.dtype)
+        smaller = "a smaller model" if self.dtype.itemsize == 2 else "precision bf16"
+        return AnyBindError(
+            f"{self.what} need {self.n_bytes / GB:.1f} GB in {name} on {self.device.type}{there}; "
+            f"choose {smaller}"
+        )
+
+
 def load_base(
-    path: str | os.PathLike[str], *, device: str = "auto", precision: Precision = "auto"
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    n_beside: int = 0,
 ) -> Base:
     """Read a base from a folder.
 
@@ -87,6 +141,7 @@ def load_base(
             weights (Hugging Face); and the tokenizer, which Meta keeps one folder above.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: Of the weights; ``auto`` is fp32 on a CPU, bf16 on a GPU.
+        n_beside: Numbers of an adapter, for which there has to be room too.
 
     Raises:
         UsageError: No such folder, device or precision.
@@ -102,18 +157,16 @@ def load_base(
     with torch.device("meta"):
         llama = LlamaForCausalLM(source.config)
     _check_shapes(folder, source, llama)
-    need = sum(p.numel() for p in llama.parameters()) * dtype.itemsize
-    _check_memory(folder, need, where, dtype)
     state: dict[str, Tensor] = {}
     digest = hashlib.sha256(_sizes(source.config).encode())
-    try:
+    need = need_of(folder, llama, n_beside, where, dtype)
+    need.check()
+    with need.filling():
         for name in sorted(source.shapes):
             tensor = source.read(name)
             if not TURNED.search(name):
                 digest.update(_sample(tensor))
             state[name] = tensor.to(where, dtype, copy=True)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _too_large(folder, need, where, dtype) from error
     llama.eval()  # type: ignore[no-untyped-call]
     llama.load_state_dict(state, strict=False, assign=True)  # the names were checked above
     llama.model.rotary_emb = LlamaRotaryEmbedding(config=source.config).to(where)
@@ -128,6 +181,15 @@ def load_base(
         eos=source.eos,
         fingerprint="sha256:" + digest.hexdigest(),
     )
+
+
+def need_of(
+    folder: Path, llama: LlamaForCausalLM, n_beside: int, device: torch.device, dtype: torch.dtype
+) -> Need:
+    """What a base needs with the ``n_beside`` numbers of an adapter."""
+    what = f"the weights of {folder}{' with its adapter' if n_beside else ''}"
+    n = sum(p.numel() for p in llama.parameters()) + n_beside
+    return Need(what=what, n_bytes=n * dtype.itemsize, device=device, dtype=dtype)
 
 
 def fingerprint_of(path: str | os.PathLike[str]) -> str:
@@ -407,25 +469,13 @@ def _sample(tensor: Tensor) -> bytes:
     return bytes(torch.cat((flat[:SAMPLED], flat[-SAMPLED:])).float().numpy().tobytes())
 
 
-def _check_memory(folder: Path, need: int, device: torch.device, dtype: torch.dtype) -> None:
+def _memory_of(device: torch.device) -> int | None:
+    """Bytes that a device has: free ones of a GPU, all of a machine; None if it is not known."""
     if device.type == "cuda":
-        there = torch.cuda.mem_get_info(device)[0]
-    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    else:
-        return
-    if need > there:
-        raise _too_large(folder, need, device, dtype, f", which has {there / GB:.1f} GB")
-
-
-def _too_large(
-    folder: Path, need: int, device: torch.device, dtype: torch.dtype, there: str = ""
-) -> AnyBindError:
-    name = next(name for name, known in PRECISIONS.items() if known is dtype)
-    return AnyBindError(
-        f"the weights of {folder} need {need / GB:.1f} GB in {name} on {device.type}{there}; "
-        + ("choose a smaller model" if dtype.itemsize == 2 else "choose precision bf16")
-    )
+        return int(torch.cuda.mem_get_info(device)[0])
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def _device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..encoders.modality import Vectors
 from ..errors import UsageError, WeightsError
 from .adapter import check_base, fill, open_adapter
-from .base import Base, Precision, load_base
+from .base import Base, Precision, load_base, need_of
 from .config import Generation
 from .decoding import Asked, Decoder, Row
 from .generation import pieces_of
@@ -243,7 +243,8 @@ def load_language_model(
         AnyBindError: The weights do not fit into memory.
     """
     file = None if adapter is None else open_adapter(adapter)  # fails sooner than the base loads
-    found = load_base(base, device=device, precision=precision)
+    n = 0 if file is None else file.n_numbers
+    found = load_base(base, device=device, precision=precision, n_beside=n)
     if file is None:
         return LanguageModel(found, None)
     check_base(file, found.fingerprint, expect_base=expect_base, force=force)
@@ -251,16 +252,18 @@ def load_language_model(
     fresh = add_lora > 0 and config.lora_rank == 0
     if fresh:
         config = replace(config, lora_rank=add_lora)
-    try:
-        network = Network(found.llama, config)
-    except ValueError as error:
-        raise WeightsError(f"{file.file.path} does not fit {found.path}: {error}") from error
-    fill(network, file, fresh_lora=fresh)
-    for parameter in network.adapter().values():  # the rotation's buffers keep their precision
-        parameter.data = parameter.data.to(found.llama.device, found.llama.dtype)
-    network.eval().requires_grad_(False)
-    if fold and config.lora_rank:
-        network.fold()
+    llama = found.llama
+    with need_of(found.path, llama, n, llama.device, llama.dtype).filling():
+        try:
+            network = Network(llama, config)
+        except ValueError as error:
+            raise WeightsError(f"{file.file.path} does not fit {found.path}: {error}") from error
+        fill(network, file, fresh_lora=fresh)
+        for parameter in network.adapter().values():  # the rotation's buffers keep their precision
+            parameter.data = parameter.data.to(llama.device, llama.dtype)
+        network.eval().requires_grad_(False)
+        if fold and config.lora_rank:
+            network.fold()
     return LanguageModel(found, network)
 
 

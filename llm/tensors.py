@@ -5,7 +5,9 @@ harmless class that training scripts leave in their checkpoints, ``argparse.Name
 """
 
 import argparse
+import errno
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ from ..errors import WeightsError
 Shape = tuple[int, ...]
 
 ZIP_MAGIC = b"PK\x03\x04"  # torch.save since torch 1.6 writes a zip, which can be mapped
+NO_MEMORY = re.compile(  # in a RuntimeError: torch has a class of its own for GPUs alone
+    r"DefaultCPUAllocator|out of memory"
+)
 NAMED_TENSORS = 2  # tensors a message names for each group; the rest are counted
 
 
@@ -164,11 +169,25 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise WeightsError(f"cannot read weights {path}: there is no such file") from None
-    except (
-        *(OSError, RuntimeError, SafetensorError, UnpicklingError, EOFError, ValueError),
-        *(KeyError, TypeError),
-    ) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise WeightsError(
-            f"cannot read weights {path}: damaged, or not a weight file ({reason}); fetch it again"
-        ) from error
+    except (OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise  # nothing is wrong with the file
+        raise _damaged(path, error) from error
+    except (SafetensorError, UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = str(error).strip().partition("\n")[0]
+    return WeightsError(
+        f"cannot read weights {path}: damaged, or not a weight file ({reason}); fetch it again"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Does an error say that memory was not there, on a CPU or on a GPU?"""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)) is not None

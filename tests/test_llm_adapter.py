@@ -1,7 +1,9 @@
 """Bases and adapters on disk: every published form, and what does not belong together."""
 
+import errno
 import json
 import logging
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,12 @@ from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from anybind.errors import AnyBindError, UsageError, WeightsError
-from anybind.llm import lora
+from anybind.llm import base, lora
 from anybind.llm.adapter import open_adapter, save_adapter
 from anybind.llm.base import load_base
 from anybind.llm.model import LanguageModel, load_language_model
+from anybind.llm.network import Network
+from anybind.llm.tensors import TensorFile, open_tensors
 
 from .llm_folders import LLM, write_adapter, write_base, write_tokenizer
 
@@ -198,33 +202,80 @@ def test_files_that_are_no_base_are_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     """One word more than the embedding has rows, or fewer than nine in ten; rows may be padding."""
-    base = write_base(tmp_path / "hf", "hf")
+    folder = write_base(tmp_path / "hf", "hf")
     for n, fits in ((121, False), (120, True), (108, True), (107, False), (1, False)):
-        write_tokenizer(base, n)
+        write_tokenizer(folder, n)
         if fits:
-            assert load_base(base).tokenizer.size == n
+            assert load_base(folder).tokenizer.size == n
             continue
         with pytest.raises(WeightsError, match=f"{n} tokens and the model an embedding of 120 row"):
-            load_base(base)
+            load_base(folder)
 
 
 def test_a_token_beyond_the_embedding_is_refused(tmp_path: Path) -> None:
     """There are fewer tokens than rows, but one has an id that no row has."""
-    base = write_base(tmp_path / "hf", "hf")
+    folder = write_base(tmp_path / "hf", "hf")
     words = {f"w{i}": i for i in range(115)} | {"w115": 120}
-    Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(base / "tokenizer.json"))
+    Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
     with pytest.raises(WeightsError, match="ids up to 120 and the model an embedding of 120 rows"):
-        load_base(base)
+        load_base(folder)
 
 
 def test_a_model_too_large_for_the_machine_says_what_it_needs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine is given 1 page of 1024 bytes."""
-    sizes = {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 1024}
-    monkeypatch.setattr(os, "sysconf", lambda name: sizes[name])
-    with pytest.raises(AnyBindError, match="need 0.0 GB in fp32 on cpu, which has 0.0 GB"):
-        load_base(folder / "hf", device="cpu")
+    """The machine has a byte less than the base and its adapter need together, by their numbers."""
+    monkeypatch.setattr(base, "GB", 1)  # bytes
+    need = 4 * sum(math.prod(shape) for shape, _ in LLM.meta["hf_state"].values())
+    both = need + 4 * sum(math.prod(shape) for shape, _ in LLM.meta["finetune_state"].values())
+    for there, adapter in ((need, None), (both, folder / "7B.pth")):
+        sizes = {"SC_PHYS_PAGES": there, "SC_PAGE_SIZE": 1}
+        monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+        load_language_model(folder / "hf", adapter, device="cpu")
+        sizes["SC_PHYS_PAGES"] -= 1
+        message = f"need {there}.0 GB in fp32 on cpu, which has {there - 1}.0 GB; choose precision"
+        with pytest.raises(AnyBindError, match=message):
+            load_language_model(folder / "hf", adapter, device="cpu")
+
+
+def errors_of_allocation() -> list[Exception]:
+    """What Python, torch on a CPU, torch on a GPU and the system raise where memory is short."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    gpu = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return [MemoryError(), caught.value, gpu, OSError(errno.ENOMEM, "Cannot allocate memory")]
+
+
+@pytest.mark.parametrize("error", errors_of_allocation(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["base", "adapter", "fold"])
+def test_memory_that_runs_out_while_loading_says_what_is_needed(
+    folder: Path, error: Exception, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it runs out: not a damaged file, and not a traceback."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    if where == "fold":
+        monkeypatch.setattr(Network, "fold", fail)
+    else:
+        of = {"base": "lm_head.weight", "adapter": "prefix_query.weight"}[where]
+        read = TensorFile.read
+
+        def reading(self: TensorFile, name: str) -> Tensor:
+            return read(replace(self, get=fail) if name == of else self, name)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(TensorFile, "read", reading)
+    message = r"with its adapter need 0\.\d GB in fp32 on cpu, and not as much is free; choose prec"
+    with pytest.raises(AnyBindError, match=message):
+        load_language_model(folder / "hf", folder / "7B.pth", device="cpu")
+
+
+def test_a_damaged_file_is_no_lack_of_memory(folder: Path) -> None:
+    """Other RuntimeErrors of torch say that a file cannot be read."""
+    file = replace(open_tensors(folder / "7B.pth"), get=lambda name: torch.zeros(2).view(3))
+    with pytest.raises(WeightsError, match="damaged, or not a weight file"):
+        file.read("prefix_query.weight")
 
 
 def test_a_quantised_matrix_takes_no_lora_in() -> None:
