@@ -15,6 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from anybind.encoders.config import (
+    AudioConfig,
+    ImageBindConfig,
+    IMUConfig,
+    MapConfig,
+    TextConfig,
+    TrunkConfig,
+    VisionConfig,
+)
 from anybind.encoders.imagebind import ImageBind
 from anybind.encoders.weights import from_published
 
@@ -47,6 +56,30 @@ def hold(what: str, difference: float, tolerance: float) -> None:
     assert difference <= tolerance, f"{what}: {difference:.2g} exceeds {tolerance:.2g}"
 
 
+def small_config(sizes: Mapping[str, int]) -> ImageBindConfig:
+    """ImageBind's towers in the sizes of a fixture."""
+
+    def trunk(name: str) -> TrunkConfig:
+        return TrunkConfig(
+            dim=sizes[f"{name}_embed_dim"],
+            n_blocks=sizes[f"{name}_num_blocks"],
+            n_heads=sizes[f"{name}_num_heads"],
+            bias_kv=name not in ("vision", "text"),
+            input_norm=name == "vision",
+            causal=name == "text",
+        )
+
+    return ImageBindConfig(
+        dim=sizes["out_embed_dim"],
+        vision=VisionConfig(trunk=trunk("vision")),
+        text=TextConfig(trunk=trunk("text")),
+        audio=AudioConfig(trunk=trunk("audio")),
+        depth=MapConfig(trunk=trunk("depth"), scale=5.0),
+        thermal=MapConfig(trunk=trunk("thermal"), scale=10.0),
+        imu=IMUConfig(trunk=trunk("imu")),
+    )
+
+
 class Fixture:
     """One pair of ``NAME.npz`` (outputs) and ``NAME.json`` (sizes, inputs, tolerances)."""
 
@@ -57,11 +90,13 @@ class Fixture:
             self.arrays: dict[str, Floats] = dict(file)
         self.seed: int = self.meta["seed"]
 
-    def load(self, model: ImageBind, overrides: Mapping[str, float] | None = None) -> ImageBind:
+    def load(
+        self, model: ImageBind, overrides: Mapping[str, float] | None = None, table: str = "state"
+    ) -> ImageBind:
         """Give a network the fixture's weights; ``overrides`` replaces tensors by a number."""
-        shapes = {name: shape for name, (shape, _) in self.meta["state"].items()}
+        shapes = {name: shape for name, (shape, _) in self.meta[table].items()}
         state: dict[str, Floats] = fill.state(shapes, self.seed, overrides)
-        for name, (_, checksum) in self.meta["state"].items():
+        for name, (_, checksum) in self.meta[table].items():
             assert name in (overrides or {}) or fill.crc(state[name]) == checksum
         ours = {
             str(from_published(name)): torch.from_numpy(value.copy())

@@ -9,11 +9,7 @@ from torch import Tensor, nn
 
 from anybind.encoders.blocks import Attention, Block, make_blocks
 from anybind.encoders.config import (
-    AudioConfig,
     ImageBindConfig,
-    IMUConfig,
-    MapConfig,
-    TextConfig,
     TrunkConfig,
     VisionConfig,
     imagebind_huge,
@@ -22,9 +18,10 @@ from anybind.encoders.imagebind import ImageBind
 from anybind.encoders.modality import TOWER_OF, Modality, Tower
 from anybind.encoders.towers import PatchStem, TransformerTower, VisionTower
 
-from .parity import Fixture, fill
+from .parity import Fixture, fill, small_config
 
 SMALL = Fixture("imagebind_small")
+CONFIG = small_config(SMALL.meta["config"])
 CASES = list(SMALL.meta["inputs"])
 TAPPED = [name for name in CASES if f"{name}/tap" in SMALL.arrays]
 TEXTS = torch.from_numpy(SMALL.arrays["input:text/tokens"])
@@ -33,34 +30,9 @@ TEXTS = torch.from_numpy(SMALL.arrays["input:text/tokens"])
 PLAIN = ["vision/image", "audio/single", "depth/map", "thermal/map", "imu/signal", "text/tokens"]
 
 
-def small_config() -> ImageBindConfig:
-    """The sizes of the fixture."""
-    sizes = SMALL.meta["config"]
-
-    def trunk(name: str, *, bias_kv: bool = True) -> TrunkConfig:
-        return TrunkConfig(
-            dim=sizes[f"{name}_embed_dim"],
-            n_blocks=sizes[f"{name}_num_blocks"],
-            n_heads=sizes[f"{name}_num_heads"],
-            bias_kv=bias_kv and name not in ("vision", "text"),
-            input_norm=name == "vision",
-            causal=name == "text",
-        )
-
-    return ImageBindConfig(
-        dim=sizes["out_embed_dim"],
-        vision=VisionConfig(trunk=trunk("vision")),
-        text=TextConfig(trunk=trunk("text")),
-        audio=AudioConfig(trunk=trunk("audio")),
-        depth=MapConfig(trunk=trunk("depth"), scale=5.0),
-        thermal=MapConfig(trunk=trunk("thermal"), scale=10.0),
-        imu=IMUConfig(trunk=trunk("imu")),
-    )
-
-
 @pytest.fixture(scope="module")
 def model() -> ImageBind:
-    return SMALL.load(ImageBind(small_config()))
+    return SMALL.load(ImageBind(CONFIG))
 
 
 def modality_of(case: str) -> Modality:
@@ -113,7 +85,7 @@ def test_tokens_after_every_block_are_those_of_the_published_code(
 
 def test_a_learned_scale_is_cut_at_one_hundred() -> None:
     """The fixture repeats the texts with a logarithm of 5, whose exponential is 148."""
-    text = SMALL.load(ImageBind(small_config()), SMALL.meta["clamped"])
+    text = SMALL.load(ImageBind(CONFIG), SMALL.meta["clamped"])
     SMALL.compare({"text/clamped/out": text(Modality.TEXT, TEXTS, scaled=True)})
 
 
@@ -187,7 +159,7 @@ def test_what_follows_the_end_of_the_longest_text_costs_nothing(model: ImageBind
 
 def test_one_tower_is_built_where_one_is_asked_for(model: ImageBind) -> None:
     """The same weights in a network of one tower give the same rows."""
-    alone = ImageBind(small_config(), towers=[Tower.IMU]).eval()
+    alone = ImageBind(CONFIG, towers=[Tower.IMU]).eval()
     assert list(alone.towers) == ["imu"]
     alone.towers["imu"].load_state_dict(model.towers["imu"].state_dict())
     x = batch_of("imu/signal")
@@ -198,7 +170,7 @@ def test_one_tower_is_built_where_one_is_asked_for(model: ImageBind) -> None:
 
 def test_a_tower_that_the_configuration_lacks_is_refused() -> None:
     """A configuration of one tower, asked for another."""
-    config = ImageBindConfig(imu=small_config().imu)
+    config = ImageBindConfig(imu=CONFIG.imu)
     with pytest.raises(ValueError, match="no text tower in this configuration; it has imu"):
         ImageBind(config, towers=[Tower.TEXT])
 
@@ -212,7 +184,7 @@ def test_half_precision_keeps_the_direction_and_the_exact_scale(
     rounded (in bf16, the audio scale of 20 would become 19.8)."""
     modality = modality_of(case)
     tower = TOWER_OF[modality]
-    half = ImageBind(small_config(), towers=[tower]).eval()
+    half = ImageBind(CONFIG, towers=[tower]).eval()
     half.towers[tower].load_state_dict(model.towers[tower].state_dict())
     half = half.to(dtype)
     with torch.inference_mode():
@@ -268,7 +240,7 @@ def test_texts_that_are_too_long_or_of_another_vocabulary_are_refused(model: Ima
 def test_depth_and_heat_may_be_larger_too(modality: Modality) -> None:
     """The published code cannot do it. A black picture leaves nothing but positions; their table
     counts columns, and in between stands the cubic kernel (a = -0.75) that vision's has."""
-    model = ImageBind(small_config(), towers=[TOWER_OF[modality]]).eval().requires_grad_(False)
+    model = ImageBind(CONFIG, towers=[TOWER_OF[modality]]).eval().requires_grad_(False)
     stem = model.towers[modality].stem
     assert isinstance(stem, PatchStem)
     stem.position[0, 1:] = torch.arange(14.0).repeat(14)[:, None]
@@ -359,7 +331,7 @@ def test_a_share_of_patches_is_kept_in_training_and_all_otherwise() -> None:
 def test_every_parameter_learns() -> None:
     """After one backward pass no parameter is without a gradient, or has one that is all zero."""
     torch.manual_seed(0)
-    model = ImageBind(small_config()).train()
+    model = ImageBind(CONFIG).train()
     total = torch.zeros(())
     for case in PLAIN:
         rows = model(modality_of(case), batch_of(case), scaled=True)
@@ -377,7 +349,7 @@ def test_a_new_network_is_drawn_as_imagebind_draws_it() -> None:
     """Standard deviations: class tokens and pictures' positions dim^-0.5, text 0.02 and 0.01,
     Xavier-uniform sqrt(2 / (in + out)), learned keys dim^-0.5; biases 0; scales as published."""
     torch.manual_seed(0)
-    state = ImageBind(small_config()).state_dict()
+    state = ImageBind(CONFIG).state_dict()
     expected = {
         "towers.vision.stem.position": 48**-0.5,
         "towers.audio.stem.position": 36**-0.5,

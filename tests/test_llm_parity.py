@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from anybind.encoders.config import PointsConfig
+from anybind.encoders.imagebind import ImageBind
+from anybind.encoders.modality import Modality
+from anybind.index.mixing import mix, mixing_of, shares
 from anybind.llm.adapter import fill as fill_network
 from anybind.llm.adapter import open_adapter
 from anybind.llm.config import AdapterConfig, BindConfig, Generation, Group, Phase
@@ -21,7 +26,7 @@ from anybind.llm.network import IGNORED, Batch, Network, count
 from anybind.llm.prompt import format_prompt
 
 from .llm_folders import LLM, ids_of, image_vectors, words, write_adapter, write_base
-from .parity import hold
+from .parity import fill, hold, small_config
 
 MIXTURES = list(LLM.meta["mixtures"])
 SEEN = "image_audio"  # the mixture whose logits are drawn from
@@ -77,6 +82,45 @@ def compare(name: str, found: Tensor) -> None:
 
 
 # ------------------------------------------------------------------------------ inference
+
+
+@pytest.fixture(scope="module")
+def units() -> dict[str, Tensor]:
+    """The fixture's media through the encoder, all towers and the points, by their names in it."""
+    config = replace(small_config(LLM.meta["imagebind"]), points=PointsConfig())
+    encoder = LLM.load(ImageBind(config), table="imagebind_state")
+    found: dict[str, Tensor] = {}
+    for name, shape in LLM.meta["inputs"].items():
+        if name == "Text":
+            x = LLM.arrays["input:Text"]
+        elif name == "Point":
+            x = fill.cloud(LLM.seed, "cloud:llm/Point", shape)
+        else:
+            x = fill.normal(LLM.seed, f"input:llm/{name}", shape)
+        modality = Modality.POINTS if name == "Point" else Modality(name.lower())
+        clips = name in ("Video", "Audio")
+        with torch.inference_mode():
+            found[name] = encoder(modality, torch.from_numpy(x), clips=clips)
+    return found
+
+
+def test_media_become_the_vectors_of_the_published_code(units: dict[str, Tensor]) -> None:
+    """Every modality that the published demo takes, at unit length."""
+    names = {name for name in LLM.arrays if name.startswith("unit/")}
+    assert names == {f"unit/{name}" for name in units}
+    for name, found in units.items():
+        compare(f"unit/{name}", found)
+
+
+def test_mixtures_are_those_of_the_published_code(units: dict[str, Tensor]) -> None:
+    """By its rule, of the vectors that our encoder gives."""
+    rule = mixing_of("imagebind-llm")
+    assert rule.shares
+    for mixture, parts in LLM.meta["mixtures"].items():
+        rows = torch.cat([units[name] for name, _ in parts]).numpy()
+        weights = shares([weight for _, weight in parts])
+        found = mix(rows, weights, normalise=rule.normalise)
+        compare(f"mix/{mixture}/q", torch.from_numpy(found))
 
 
 def test_visual_vectors_are_those_of_the_published_code(model: LanguageModel) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from anybind.llm.training import PUBLISHED_BATCH, Settings, schedule, train
 from anybind.llm.vectors import VectorStore
 
 from .llm_folders import LLM, write_adapter, write_base
-from .training_folders import BIND, N_PICTURES, STEPS, losses, stage, write_data
+from .training_folders import BIND, N_PICTURES, STEPS, logged, losses, stage, write_data
 
 LAYERS, HEADS = LLM.meta["params"]["n_layers"], LLM.meta["params"]["n_heads"]
 
@@ -59,8 +60,17 @@ def assert_equal(found: Path, expected: Path, tolerance: float) -> None:
         torch.testing.assert_close(tensor, b[name], rtol=0, atol=tolerance, msg=name)
 
 
-def test_steps_are_those_of_adamw_on_the_mean_over_all_learned_tokens(folder: Path) -> None:
-    """Two steps by hand: every example alone and unpadded, decay for matrices only."""
+@dataclass(frozen=True, kw_only=True)
+class ByHand:
+    """What steps of training come to."""
+
+    losses: list[float]
+    norms: list[float]  # of the gradients, before they are shortened
+    adapter: dict[str, Tensor]
+
+
+def by_hand(folder: Path, *, max_norm: float | None = None) -> ByHand:
+    """Two steps: every example alone and unpadded, decay for matrices only."""
     base = load_base(folder / "hf", device="cpu")
     examples = Examples()
     sources = [Source(path=folder / "data" / f"{name}.json") for name in ("pictures", "texts")]
@@ -83,7 +93,7 @@ def test_steps_are_those_of_adamw_on_the_mean_over_all_learned_tokens(folder: Pa
         lr=0.01,
         betas=(0.9, 0.95),
     )
-    expected = []
+    found = ByHand(losses=[], norms=[], adapter={})
     for step in range(2):
         total, n = torch.zeros(()), 0
         for i in order.batch(step):
@@ -97,16 +107,61 @@ def test_steps_are_those_of_adamw_on_the_mean_over_all_learned_tokens(folder: Pa
             n += int((labels != IGNORED).sum())
         optimizer.zero_grad()
         torch.autograd.backward(total / n)
+        gradients = [p.grad for p in trained.values() if p.grad is not None]
+        norm = math.sqrt(sum(float((g.double() ** 2).sum()) for g in gradients))
+        if max_norm is not None and norm > max_norm:
+            for gradient in gradients:
+                gradient *= max_norm / norm
         for group in optimizer.param_groups:
             group["lr"] = 0.01 * 0.5 * (1 + math.cos(math.pi * step / 2))
         optimizer.step()
-        expected.append(float(total.detach()) / n)
+        found.losses.append(float(total.detach()) / n)
+        found.norms.append(norm)
+    found.adapter.update({name: p.detach() for name, p in network.adapter().items()})
+    return found
+
+
+def furthest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """The largest difference between numbers of two adapters."""
+    assert found.keys() == expected.keys()
+    return max(float((found[name] - expected[name]).abs().max()) for name in found)
+
+
+def test_steps_are_those_of_adamw_on_the_mean_over_all_learned_tokens(folder: Path) -> None:
+    """Two steps by hand; the log has the lengths of the gradients too."""
+    expected = by_hand(folder)
     path = stage(folder, "two", steps=2)
-    np.testing.assert_allclose(losses(folder / "two"), expected, rtol=0, atol=1e-5)
-    found = tensors(path)
-    assert found.keys() == network.adapter().keys()
-    for name, parameter in network.adapter().items():
-        torch.testing.assert_close(found[name], parameter.detach(), rtol=0, atol=1e-4, msg=name)
+    np.testing.assert_allclose(losses(folder / "two"), expected.losses, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logged(folder / "two", "norm"), expected.norms, rtol=1e-4)
+    assert furthest(tensors(path), expected.adapter) < 1e-4
+
+
+def test_gradients_are_shortened_to_what_is_asked(folder: Path) -> None:
+    """By hand, to a length so small that Adam's epsilon shows it; a longer one leaves them."""
+    longest = 1e-6
+    expected = by_hand(folder, max_norm=longest)
+    path = stage(folder, "short", steps=2, max_norm=longest)
+    assert min(expected.norms) > 1e3 * longest
+    np.testing.assert_allclose(logged(folder / "short", "norm"), expected.norms, rtol=1e-3)
+    assert furthest(tensors(path), expected.adapter) < 1e-4
+    whole = by_hand(folder)
+    assert furthest(whole.adapter, expected.adapter) > 1e-3
+    path = stage(folder, "long", steps=2, max_norm=10 * max(whole.norms))
+    assert furthest(tensors(path), whole.adapter) < 1e-4
+
+
+def test_in_bf16_products_are_rounded_and_what_is_trained_is_not(folder: Path) -> None:
+    """By hand in fp32: a loss of 6 is further from it than rounding in fp32, and not further than a
+    step of bf16, which is 2⁻⁷ of 4. Gradients were rounded several times. What is trained lies
+    between the numbers of bf16."""
+    expected = by_hand(folder)
+    path = stage(folder, "bf16", steps=2, precision="bf16")
+    away = np.abs(np.array(losses(folder / "bf16")) - expected.losses)
+    assert 1e-4 < away.max() < 2**-7 * 4
+    np.testing.assert_allclose(logged(folder / "bf16", "norm"), expected.norms, rtol=2**-5)
+    for name, tensor in tensors(path).items():
+        assert tensor.dtype is torch.float32, name
+        assert not torch.equal(tensor, tensor.bfloat16().float()), name
 
 
 def test_parts_of_a_batch_change_nothing(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from anybind.llm.base import Precision
 from anybind.llm.config import BindConfig, Phase
 from anybind.llm.records import Source
 from anybind.llm.training import Settings, train
@@ -57,6 +58,8 @@ def stage(
     accumulation: int = 1,
     lr: float = 0.01,
     weight_decay: float = 0.5,
+    max_norm: float | None = None,
+    precision: Precision = "auto",
     seed: int = 0,
     shard: bool = False,
     checkpoint_seconds: float = 300.0,
@@ -77,6 +80,8 @@ def stage(
             lr=lr,
             weight_decay=weight_decay,
             warmup=0.0,
+            max_norm=max_norm,
+            precision=precision,
             max_tokens=100,
             seed=seed,
             shard=shard,
@@ -92,11 +97,16 @@ def stage(
 
 
 def losses(out: Path) -> list[float]:
-    """The loss of every step, in the order of the log."""
+    """The loss of every step."""
+    return logged(out, "loss")
+
+
+def logged(out: Path, column: str) -> list[float]:
+    """A figure of every step, in the order of the log."""
     with (out / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == list(range(len(rows)))
-    return [float(row["loss"]) for row in rows]
+    return [float(row[column]) for row in rows]
 
 
 if __name__ == "__main__":
