@@ -571,6 +571,7 @@ def load(
     language_model: str | Preset = LANGUAGE_MODEL,
     base: str | os.PathLike[str] | None = None,
     adapter: str | os.PathLike[str] | None = None,
+    lm_precision: str | None = None,
     expect_base: str | None = None,
     force: bool = False,
 ) -> AnyBind:
@@ -589,6 +590,8 @@ def load(
         language_model: A preset, which also says how queries are mixed and enhanced for it.
         base: The folder of a base language model, instead of the preset's.
         adapter: An adapter's file, instead of the preset's.
+        lm_precision: The language model's, if another than ``precision``; also ``int8``, in which
+            the base's large matrices take a quarter of fp32.
         expect_base: The fingerprint the base must have.
         force: Put the adapter on another base or encoder than its own all the same.
 
@@ -601,7 +604,7 @@ def load(
         base=base,
         adapter=adapter,
         device=device,
-        precision=precision,
+        precision=lm_precision or precision,
         expect_base=expect_base,
         force=force,
     )

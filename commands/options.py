@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ..pipeline import AnyBind, Input
 
 
-LANGUAGE_MODEL_OPTIONS = ("language_model", "base", "adapter", "expect_base", "force")
+LANGUAGE_MODEL_OPTIONS = (
+    *("language_model", "base", "adapter", "lm_precision", "expect_base", "force"),
+)
 
 
 def add_language_model(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,11 @@ def add_language_model(parser: argparse.ArgumentParser) -> None:
     )
     add("--base", type=Path, metavar="DIR", help="a base language model of your own")
     add("--adapter", type=Path, metavar="FILE", help="an adapter of your own, such as 7B.pth")
+    add(
+        "--lm-precision",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+        help="of its weights, if another than --precision; int8: a quarter of fp32",
+    )
     add("--expect-base", metavar="sha256:...", help="the fingerprint the base must have")
     add(
         "--force",

@@ -70,7 +70,7 @@ def bare(linear: nn.Module, x: Tensor) -> Tensor:
 
 def add_lora(llama: LlamaForCausalLM, rank: int) -> None:
     """Put a :class:`LoRALinear` around every linear layer of every block."""
-    for parent, name in _linears(llama):
+    for parent, name in linears(llama):
         base = getattr(parent, name)
         change = LoRALinear(
             base, rank, n_in=base.in_features, n_out=base.out_features, bias=WITH_BIAS[name]
@@ -86,7 +86,7 @@ def fold_lora(llama: LlamaForCausalLM) -> None:
     Raises:
         UsageError: The base is quantised, so its matrices cannot take a change in.
     """
-    for parent, name in _linears(llama):
+    for parent, name in linears(llama):
         layer = getattr(parent, name)
         if isinstance(layer, LoRALinear):
             setattr(parent, name, _folded(layer, keep=name == "v_proj"))
@@ -113,7 +113,7 @@ def _folded(layer: LoRALinear, *, keep: bool) -> nn.Linear:
         return out
 
 
-def _linears(llama: LlamaForCausalLM) -> list[tuple[nn.Module, str]]:
+def linears(llama: LlamaForCausalLM) -> list[tuple[nn.Module, str]]:
     """Every linear layer of every block, as the module it lies in and its name there."""
     return [
         (parent, name)

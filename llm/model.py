@@ -19,6 +19,7 @@ from .base import Base, Precision, load_base, need_of
 from .config import Generation
 from .decoding import Asked, Decoder, Row
 from .generation import pieces_of
+from .int8 import is_in_int8
 from .network import Network
 from .prompt import Piece
 from .tokenizer import encode_pieces
@@ -231,10 +232,12 @@ def load_language_model(
         adapter: ``7B.pth``, ``7B-pretrained.pth``, ``7B-beta.pth``, a training checkpoint of
             ImageBind-LLM, or an adapter of anybind. Without one, the plain base.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: Of the weights; ``auto`` is fp32 on a CPU, bf16 on a GPU.
+        precision: Of the weights; ``auto`` is fp32 on a CPU, bf16 on a GPU, and ``int8`` keeps the
+            base's large matrices in a quarter of fp32.
         expect_base: The fingerprint the base must have.
         force: Put the adapter on another base than its own all the same.
-        fold: Fold LoRA into the base, for speed. Leave it apart to train or to save.
+        fold: Fold LoRA into the base, for speed, unless that is in int8. Leave it apart to train or
+            to save.
         add_lora: Rank of the untrained LoRA to add to an adapter that has none; 0 adds none.
 
     Raises:
@@ -262,7 +265,7 @@ def load_language_model(
         for parameter in network.adapter().values():  # the rotation's buffers keep their precision
             parameter.data = parameter.data.to(llama.device, llama.dtype)
         network.eval().requires_grad_(False)
-        if fold and config.lora_rank:
+        if fold and config.lora_rank and not is_in_int8(llama):
             network.fold()
     return LanguageModel(found, network)
 

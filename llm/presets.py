@@ -99,7 +99,7 @@ class LanguageModels:
         base: A folder to use instead of the preset's base.
         adapter: A file to use instead of the preset's adapters, for both tasks.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: Of the weights: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: Of the weights: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``.
         expect_base: The fingerprint the base must have.
         force: Put the adapter on another base or encoder than its own all the same.
     """

@@ -113,6 +113,8 @@ class Settings:
             raise UsageError(f"max_norm is {self.max_norm}; give a positive number")
         if self.precision == "fp16":
             raise UsageError("precision fp16 loses small gradients; train in bf16 or fp32")
+        if self.precision == "int8":
+            raise UsageError("precision int8 is for answers; train in bf16 or fp32")
 
     @property
     def peak(self) -> float:
