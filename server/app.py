@@ -20,6 +20,7 @@ from .fetching import Fetcher, FetchLimits
 from .hub import Hub
 from .keys import Keys
 from .metrics import Metrics
+from .openai_responses import ChatCompletionChunk
 from .openai_schemas import ChatRequest, EmbeddingsRequest
 from .problems import ProblemModel, install
 from .routes import ask, clip_retrieval, embed, items, openai, operations, page, search
@@ -30,7 +31,7 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 MOST_DECODERS = 4  # processes, unless more are asked for
-BODIES = (  # that routes read themselves
+READ = (  # by routes themselves
     SearchRequest,
     EmbedRequest,
     AskRequest,
@@ -39,6 +40,7 @@ BODIES = (  # that routes read themselves
     KnnRequest,
     MetadataRequest,
 )
+WRITTEN = (ProblemModel, ChatCompletionChunk)  # in errors and in events
 SCHEMES = {  # how a request brings its key; any one of them will do
     "bearer": {"type": "http", "scheme": "bearer", "description": "a key: ab_…"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "a key: ab_…"},
@@ -105,7 +107,8 @@ def _n_decoders(settings: Settings) -> int:
 
 
 def _openapi(app: FastAPI, *, keys: bool) -> dict[str, object]:
-    """The schema with the bodies that routes read themselves, and where keys are asked for."""
+    """The schema with what FastAPI does not see: what routes read and write themselves, and where
+    keys are asked for."""
     from fastapi.openapi.utils import get_openapi
 
     if app.openapi_schema is None:
@@ -116,7 +119,7 @@ def _openapi(app: FastAPI, *, keys: bool) -> dict[str, object]:
             routes=app.routes,
         )
         models = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (*BODIES, ProblemModel):
+        for model in (*READ, *WRITTEN):
             own = model.model_json_schema(ref_template=REFERENCE)
             models |= own.pop("$defs", {})
             models["Problem" if model is ProblemModel else model.__name__] = own

@@ -205,13 +205,18 @@ class CitationModel(Result):
     weight: float = Field(description="what it counted")
 
 
-class QueryFacts(BaseModel):
+class PartsFacts(BaseModel):
     """What became of the parts."""
 
     norm: float = Field(description="length of the sum: small where the parts disagree")
     weights: list[float] = Field(description="of the parts, as they entered the sum")
     centred: bool = Field(description="whether the modalities' means were taken out")
     citations: list[CitationModel] = Field(
+
+
+class QueryFacts(PartsFacts):
+    """What became of the parts, and what was blended in."""
+
         default=[], description="images the cache blended in, best first"
     )
 
@@ -364,6 +369,15 @@ class IndicesModel(BaseModel):
     indices: list[IndexModel] = Field(description="the first one answers where none is named")
     modalities: list[str] = Field(description="that a query may be made of")
     language_model: str = Field(description="which one answers")
+class ReadyModel(BaseModel):
+    """How far the server is."""
+
+    ready: bool = Field(description="every part is")
+    parts: dict[str, str] = Field(
+        description="each one: ready, loading, or why it failed; with keys, only that it did"
+    )
+
+
     can_answer: bool = Field(description="whether the language model is loaded")
     anybind: str = Field(description="version")
 

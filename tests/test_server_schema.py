@@ -1,5 +1,6 @@
 """The OpenAPI schema tells everything, and requests made up from it never fail the server."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jsonschema_rs
 import pytest
 
@@ -35,7 +35,8 @@ def server(world_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def schema(server: Running) -> dict[str, Any]:
-    found = httpx.get(f"{server.url}/openapi.json").json()
+    with server.client() as client:
+        found = client.get("/openapi.json").raise_for_status().json()
     assert isinstance(found, dict)
     return found
 
@@ -70,6 +71,106 @@ def test_every_route_has_an_example_that_its_schema_allows(schema: dict[str, Any
             if "example" in media and "schema" in media:
                 check(media["example"], media["schema"], schema)
     assert len(paths) >= 15
+
+
+SAID = [{"role": "user", "content": "What is it?"}]
+SHOWN = [
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "?"}, {"type": "anybind", "anybind": {"text": "red"}}],
+    }
+]
+PULLED = {"inputs": [{"text": "red"}], "cache": {"k": 2}}
+ASKED: list[tuple[str, str, object, int]] = [  # method, path, body, status
+    ("get", "/healthz", None, 200),
+    ("get", "/readyz", None, 200),
+    ("get", "/v1/index", None, 200),
+    ("post", "/v1/index/reload", None, 200),
+    ("get", "/v1/items/3", None, 200),
+    ("get", "/v1/items/999999", None, 404),
+    ("post", "/v1/search", PULLED, 200),
+    ("post", "/v1/search", {"queries": [PULLED, {"inputs": [{"id": 3}]}]}, 200),
+    ("post", "/v1/search", {"colour": "red"}, 422),
+    ("post", "/v1/embed", {"inputs": [{"text": "red"}]}, 200),
+    ("post", "/v1/embed", {"inputs": [{"text": "red"}, {"id": 3}], "mix": True}, 200),
+    ("post", "/v1/ask", {"question": "?", "inputs": [{"text": "red"}]}, 200),
+    ("post", "/v1/ask", {"question": "?"}, 200),
+    ("get", "/v1/models", None, 200),
+    ("get", "/v1/models/imagebind-mini", None, 200),
+    ("get", "/v1/models/x", None, 404),
+    ("post", "/v1/embeddings", {"model": "world", "input": ["a", "b"]}, 200),
+    ("post", "/v1/embeddings", {"model": "world", "input": "a", "encoding_format": "base64"}, 200),
+    ("post", "/v1/embeddings", {"model": "world", "input": [1]}, 400),
+    ("post", "/v1/chat/completions", {"model": "llama-mini", "messages": SAID}, 200),
+    ("post", "/v1/chat/completions", {"model": "llama-mini", "messages": SHOWN}, 200),
+    ("post", "/v1/chat/completions", {"model": "x", "messages": SAID}, 404),
+    ("get", "/indices-list", None, 200),
+    ("post", "/knn-service", {"text": "red", "num_images": 2, "num_result_ids": 4}, 200),
+    ("post", "/knn-service", {}, 400),
+    ("post", "/metadata", {"ids": [3, 4]}, 200),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), ASKED)
+def test_replies_are_what_the_schema_says(
+    server: Running, schema: dict[str, Any], method: str, path: str, body: object, status: int
+) -> None:
+    """A field that the schema does not have is a failure too."""
+    template = re.sub(r"items/\d+", "items/{item}", path)
+    template = re.sub(r"models/.+", "models/{model}", template)
+    responses = schema["paths"][template][method]["responses"]
+    with server.client() as client:
+        reply = client.request(method, path, json=body)
+    assert reply.status_code == status, reply.text
+    told = responses.get(str(status), responses.get("default"))["content"]
+    kind = reply.headers["content-type"].partition(";")[0]
+    jsonschema_rs.validate(whole(told[kind]["schema"], schema), reply.json())
+
+
+def test_every_route_with_json_has_its_reply_checked(schema: dict[str, Any]) -> None:
+    told = {
+        path
+        for path, _, operation in operations(schema)
+        if JSON in operation["responses"]["200"]["content"]
+    }
+    checked = {re.sub(r"items/\d+", "items/{item}", path) for _, path, _, s in ASKED if s == 200}
+    assert told == {re.sub(r"models/.+", "models/{model}", path) for path in checked}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"model": "llama-mini", "messages": SHOWN}),
+        (
+            "/v1/chat/completions",
+            {
+                "model": "llama-mini",
+                "messages": SAID,
+                "stream_options": {"include_usage": True},
+            },
+        ),
+    ],
+)
+def test_events_are_what_the_schema_says(
+    server: Running, schema: dict[str, Any], path: str, body: dict[str, object]
+) -> None:
+    told = schema["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    with server.client() as client:
+        reply = client.post(path, json={**body, "stream": True}).raise_for_status().text
+    data = re.findall(r"^data: (.*)$", reply, re.MULTILINE)
+    assert len(data) >= 4 and data.pop() == "[DONE]"
+    for event in data:
+        content = whole(told["schema"]["contentSchema"], schema)
+        jsonschema_rs.validate(content, json.loads(event))
+
+
+def whole(model: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A model with those that it refers to, none of which may have more fields than it says."""
+    models = {
+        name: {**facts, "additionalProperties": False} if "properties" in facts else facts
+        for name, facts in schema["components"]["schemas"].items()
+    }
+    return {**model, "components": {"schemas": models}}
 
 
 def test_every_status_of_a_problem_is_described(schema: dict[str, Any]) -> None:

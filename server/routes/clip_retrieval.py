@@ -14,11 +14,12 @@ import logging
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, NotRequired
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
+from typing_extensions import TypedDict  # pydantic takes typing's only from Python 3.12 on
 
 from ...errors import UsageError
 from ..engine import Engine, Wanted
@@ -108,6 +109,40 @@ class MetadataRequest(Lenient):
     )
 
 
+class Known(TypedDict):
+    """What is known of an item; what is not is absent, since the front takes a null for a value."""
+
+    url: NotRequired[Annotated[str, Field(description="where the source got it")]]
+    image_path: NotRequired[Annotated[str, Field(description="from the source's root")]]
+    caption: NotRequired[Annotated[str, Field(description="the source's")]]
+    NSFW: NotRequired[Annotated[str, Field(description="as the source says it")]]
+    image: NotRequired[
+        Annotated[
+            str, Field(description="its small picture where no URL gives one, JPEG in base64")
+        ]
+    ]
+
+
+class KnnResult(Known):
+    """One neighbour; of those behind the first num_images only id and similarity are told."""
+
+    id: Annotated[int, Field(description="row of the index, from 0")]
+    similarity: Annotated[float, Field(description="cosine to the query, -1 to 1")]
+
+
+class MetadataResult(TypedDict):
+    """One item."""
+
+    id: Annotated[int, Field(description="row of the index, from 0")]
+    metadata: Annotated[Known, Field(description="what is known of it")]
+
+
+class ClipRetrievalError(BaseModel):
+    """An error."""
+
+    message: str = Field(description="what was asked, what there is and what to do")
+
+
 QUERY = {
     "text": "a red train on snow",
     "image": None,
@@ -121,6 +156,7 @@ QUERY = {
 }
 ERRORS: dict[int | str, dict[str, object]] = {
     "default": {
+        "model": ClipRetrievalError,
         "description": "What was asked, what there is and what to do",
         "content": {"application/json": {"example": {"message": "no index is called 'x'; …"}}},
     }
@@ -139,6 +175,7 @@ async def indices_list(request: Request) -> list[str]:
 
 @router.post(
     "/knn-service",
+    response_model=list[KnnResult],
     responses=_responds([{"caption": "a red train", "id": 14, "similarity": 0.31}]),
     openapi_extra=body_of(KnnRequest, {"a text": QUERY}, form=False),
     summary="A search, as clip-retrieval's clients ask",
@@ -173,6 +210,7 @@ async def knn_service(request: Request) -> Response:
 
 @router.post(
     "/metadata",
+    response_model=list[MetadataResult],
     responses=_responds([{"id": 14, "metadata": {"caption": "a red train"}}]),
     openapi_extra=body_of(MetadataRequest, {"two items": {"ids": [14, 15]}}, form=False),
     summary="What is known of items",

@@ -195,6 +195,13 @@ def shown(example: object) -> dict[int | str, dict[str, Any]]:
 
 def body_of(
     model: type[BaseModel], examples: Mapping[str, object], *, form: bool = True
+def events_of(model: type[BaseModel], description: str) -> dict[str, Any]:
+    """How OpenAPI shows server-sent events, each of which has JSON of a model as its data."""
+    data = {"$ref": REFERENCE.format(model=model.__name__)}
+    schema = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return {"text/event-stream": {"schema": {**schema, "description": description}}}
+
+
 ) -> dict[str, Any]:
     """How OpenAPI shows a body that is JSON, or a form.
 

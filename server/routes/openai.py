@@ -19,6 +19,14 @@ from ..completions import Completion
 from ..engine import Answering
 from ..hub import READY, Collection, Hub
 from ..inputs import read_json
+from ..openai_responses import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    EmbeddingList,
+    ModelFacts,
+    ModelList,
+    OpenAIError,
+)
 from ..openai_schemas import ChatRequest, EmbeddingsRequest, conversation_of
 from ..problems import Problem
 from ..schemas import InputModel
@@ -26,6 +34,7 @@ from .common import (
     Events,
     body_of,
     engine_of,
+    events_of,
     json_of_each,
     json_response,
     question_of,
@@ -49,6 +58,7 @@ ERROR = {
 }
 ERRORS: dict[int | str, dict[str, object]] = {
     "default": {
+        "model": OpenAIError,
         "description": "What was asked, what there is and what to do",
         "content": {"application/json": {"example": {"error": ERROR}}},
     }
@@ -73,6 +83,11 @@ COMPLETION = {
         }
     ],
     "usage": {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18},
+    "anybind": {
+        "citations": [],
+        "query": {"norm": 1.0, "weights": [1.0], "centred": False},
+        "forgotten": 0,
+    },
 }
 EMBEDDINGS = {
     "a text": {"model": "imagebind-mini", "input": "a red train on snow"},
@@ -113,6 +128,7 @@ CHATS = {
 
 @router.get(
     "/v1/models",
+    response_model=ModelList,
     responses={**shown({"object": "list", "data": [MODEL]}), **ERRORS},
     summary="The encoders and the language model",
 )
@@ -123,6 +139,7 @@ async def models(request: Request) -> dict[str, object]:
 
 @router.get(
     "/v1/models/{model:path}",
+    response_model=ModelFacts,
     responses={**shown(MODEL), **ERRORS},
     summary="One of them",
 )
@@ -173,6 +190,7 @@ def _unknown(model: str, names: Sequence[str]) -> Problem:
 
 @router.post(
     "/v1/embeddings",
+    response_model=EmbeddingList,
     responses={**shown(EMBEDDED), **ERRORS},
     openapi_extra=body_of(EmbeddingsRequest, EMBEDDINGS, form=False),
     summary="The vectors of inputs, as OpenAI has it",
@@ -242,12 +260,13 @@ def _base64(row: Vectors) -> str:
 
 @router.post(
     "/v1/chat/completions",
+    response_model=ChatCompletion,
     responses={
         200: {
             "description": "A chat.completion; with stream, events of chat.completion.chunk",
             "content": {
                 "application/json": {"example": COMPLETION},
-                "text/event-stream": {"schema": {"type": "string"}},
+                **events_of(ChatCompletionChunk, "chunks; the data of the last event is [DONE]"),
             },
         },
         **ERRORS,

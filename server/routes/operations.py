@@ -11,7 +11,7 @@ from ...encoders.modality import Modality
 from ..hub import LOADING, READY, Collection
 from ..keys import Role
 from ..problems import Problem
-from ..schemas import IndexModel, IndicesModel, ReloadModel
+from ..schemas import IndexModel, IndicesModel, ReadyModel, ReloadModel
 from ..settings import is_loopback
 from .common import PROBLEMS, engine_of, json_response, shown
 
@@ -52,9 +52,10 @@ async def healthz() -> dict[str, str]:
 
 @router.get(
     "/readyz",
+    response_model=ReadyModel,
     responses={
         **shown({"ready": True, "parts": {"index demo": READY, "language model": READY}}),
-        503: {"description": "A part is loading, or failed"},
+        503: {"model": ReadyModel, "description": "A part is loading, or failed"},
     },
 )
 async def readyz(request: Request) -> Response:
