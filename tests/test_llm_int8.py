@@ -9,13 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
+import anybind
+from anybind.encoders.modality import Modality
 from anybind.errors import AnyBindError, UsageError, WeightsError
 from anybind.llm import base
-from anybind.llm.config import Phase
-from anybind.llm.int8 import Int8Linear, in_int8
+from anybind.llm.config import Generation, Phase
+from anybind.llm.int8 import Int8Linear, in_int8, is_in_int8
 from anybind.llm.lora import LoRALinear, bare, linears
 from anybind.llm.model import LanguageModel, load_language_model
+from anybind.llm.presets import Task
+from anybind.llm.prompt import CAPTION, format_prompt
 from anybind.llm.training import Settings
+from anybind.world.dialogues import names_category
+from anybind.world.media import medium
+from anybind.world.scene import scene
+from anybind.world.splits import split_ids
 
 from .llm_folders import LLM, write_adapter, write_base
 
@@ -93,6 +101,19 @@ def test_memory_is_counted_as_it_is_taken(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(base, "_memory_of", lambda device: taken - 1)
     with pytest.raises(AnyBindError, match=f"need {taken}.0 GB in int8 on cpu.* a smaller model"):
         load_language_model(folder / "hf", precision="int8", device="cpu")
+
+
+def test_the_language_model_alone_may_be_in_int8() -> None:
+    """The encoder keeps its own precision; the facts of unseen scenes are the reference."""
+    ab = anybind.load(None, device="cpu", lm_precision="int8")
+    model = ab.language_models.get(Task.ASK, ab.encoder)
+    assert is_in_int8(model.base.llama) and ab.encoder.dtype is torch.float32
+    scenes = [scene(i) for i in split_ids("validation", 12)]
+    pictures = [medium(Modality.IMAGE, of, 96) for of in scenes]
+    seen = ab.encoder.encode(Modality.IMAGE, pictures)
+    settings = Generation(temperature=0, max_tokens=48)
+    said = model.generate([format_prompt(CAPTION)] * len(scenes), seen, settings)
+    assert sum(names_category(of, text) for of, text in zip(scenes, said, strict=True)) >= 9
 
 
 def test_what_cannot_be_in_int8_is_said(folder: Path, tmp_path: Path) -> None:
