@@ -7,21 +7,25 @@ and for asyncio, differ only in how they wait.
 import asyncio
 import os
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from types import TracebackType
-from typing import Literal, Self, TypeVar, Unpack, overload
+from typing import Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 import httpx
+from tqdm import tqdm
 
 from .answers import Answer, AnswerStream
 from .encoders.media import one_line
 from .encoders.modality import Vectors
 from .errors import AnyBindError, UsageError
-from .pipeline import Hit, Input, Media, Mixture, Query
+from .index.cache import Cache
+from .index.mixing import Mixing
+from .pipeline import Hit, Input, Media, Mixture, Query, only_medium
 from .server.schemas import IndicesModel, ItemModel
 from .wire import (
     KEY_VARIABLE,
@@ -109,6 +113,15 @@ class _Base:
         return wait * (1 + random.uniform(0, SPREAD))
 
 
+def _bar(media: Media, batch_size: int | None, progress: bool | None) -> "tqdm[NoReturn]":
+    """Counts the items that were embedded, on stderr or nowhere."""
+    modality, value = only_medium(media)
+    n_items = len(value) if isinstance(value, list | tuple) else 1
+    several = n_items > (batch_size or MOST_INPUTS)
+    show = several and sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=n_items, unit=f" {modality}", disable=not show)
+
+
 class Client(_Base):
     """A server of anybind, with the methods of :class:`.AnyBind`. Safe to call from many threads.
 
@@ -164,22 +177,42 @@ class Client(_Base):
         """Let go of the connections."""
         self._http.close()
 
-    def embed(self, *, batch_size: int = MOST_INPUTS, **media: Unpack[Media]) -> Vectors:
+    def embed(
+        self,
+        *,
+        scaled: bool = False,
+        batch_size: int | None = None,
+        progress: bool | None = None,
+        **media: Unpack[Media],
+    ) -> Vectors:
         """Embed one item, or a list of items, of one modality.
 
         Args:
-            batch_size: Items sent at once, at most.
+            scaled: ImageBind's own scale instead of unit length.
+            batch_size: Items sent at once, at most; 16 if not given.
+            progress: A bar on stderr; by default for several requests, on a terminal.
             media: The modality by name, with the item or the list.
 
         Returns:
             float32 ``(dim,)`` for one item, ``(n, dim)`` for a list; unit rows.
         """
-        rows = [self._do(asked) for asked in self._requests.embed(media, batch_size)]
+        rows: list[Vectors] = []
+        with _bar(media, batch_size, progress) as bar:
+            for asked in self._requests.embed(media, batch_size, scaled):
+                rows.append(self._do(asked))
+                bar.update(len(rows[-1]))
         return joined(media, rows)
 
-    def mix(self, *inputs: Input, centre: bool = False, **query: Unpack[Query]) -> Mixture:
+    def mix(
+        self,
+        *inputs: Input,
+        centre: bool = False,
+        mixing: str | Mixing = "anybind",
+        cache: Cache | None = None,
+        **query: Unpack[Query],
+    ) -> Mixture:
         """Mix inputs into one vector; arguments and result are those of :meth:`.AnyBind.mix`."""
-        return self._do(self._requests.mix(inputs, centre, query))
+        return self._do(self._requests.mix(inputs, centre, mixing, cache, query))
 
     def search(self, *inputs: Input, **asked: Unpack[Searching]) -> list[Hit]:
         """Find the items nearest to one query, as :meth:`.AnyBind.search` does."""
@@ -326,13 +359,31 @@ class AsyncClient(_Base):
         """Let go of the connections."""
         await self._http.aclose()
 
-    async def embed(self, *, batch_size: int = MOST_INPUTS, **media: Unpack[Media]) -> Vectors:
+    async def embed(
+        self,
+        *,
+        scaled: bool = False,
+        batch_size: int | None = None,
+        progress: bool | None = None,
+        **media: Unpack[Media],
+    ) -> Vectors:
         """As :meth:`Client.embed`."""
-        return joined(media, await self._each(self._requests.embed(media, batch_size)))
+        with _bar(media, batch_size, progress) as bar:
+            asked = self._requests.embed(media, batch_size, scaled)
+            rows = await self._each(asked, lambda found: bar.update(len(found)))
+        return joined(media, rows)
 
-    async def mix(self, *inputs: Input, centre: bool = False, **query: Unpack[Query]) -> Mixture:
+    async def mix(
+        self,
+        *inputs: Input,
+        centre: bool = False,
+        mixing: str | Mixing = "anybind",
+        cache: Cache | None = None,
+        **query: Unpack[Query],
+    ) -> Mixture:
         """As :meth:`Client.mix`."""
-        return await self._do(await asyncio.to_thread(self._requests.mix, inputs, centre, query))
+        built = self._requests.mix
+        return await self._do(await asyncio.to_thread(built, inputs, centre, mixing, cache, query))
 
     async def search(self, *inputs: Input, **asked: Unpack[Searching]) -> list[Hit]:
         """As :meth:`Client.search`."""
@@ -400,12 +451,16 @@ class AsyncClient(_Base):
     async def _do(self, asked: Request[T]) -> T:
         return asked.read(await self._sent(asked))
 
-    async def _each(self, asked: Iterator[Request[T]]) -> list[T]:
-        """The answers to several requests; each is made ready when the one before is answered."""
+    async def _each(
+        self, asked: Iterator[Request[T]], done: Callable[[T], object] = lambda answer: None
+    ) -> list[T]:
+        """The answers to several requests, each of which is made ready when the one before is
+        answered; ``done`` is called with each."""
         found: list[T] = []
         while (one := await asyncio.to_thread(next, asked, None)) is not None:
             found.append(await self._do(one))
         return found
+            done(found[-1])
 
     async def _sent(self, asked: Request[T], *, stream: bool = False) -> httpx.Response:
         """As :meth:`Client._sent`."""

@@ -28,6 +28,8 @@ from .errors import (
     WeightsError,
 )
 from .index.cache import OTHER_THAN_PICTURES, Cache
+from .index.filters import Filter
+from .index.mixing import MIXINGS, Mixing
 from .llm.config import Generation
 from .parts import EMBEDDING, ID, row_number
 from .pipeline import Citation, Hit, Input, Media, Mixture, Query, inputs_of, only_medium
@@ -60,7 +62,7 @@ class Searching(Query, total=False):
     k: int  # neighbours; 10 if not given
     centre: bool  # take out of each part the mean of its modality
     cache: Cache | None  # pull the query toward images
-    filter: Mapping[str, object] | None  # which items count: {"width": {"gt": 512}}
+    filter: Filter | Mapping[str, object] | None  # which items count: {"width": {"gt": 512}}
     dedup: float | None  # cosine from which an item is a copy of a better one
     offset: int  # better ones to skip
 
@@ -118,8 +120,11 @@ class Requests:
     def __init__(self, index: str | None) -> None:
         self._index = index
 
-    def embed(self, media: Media, most: int) -> Iterator[Request[Vectors]]:
+    def embed(
+        self, media: Media, batch_size: int | None, scaled: bool
+    ) -> Iterator[Request[Vectors]]:
         """As many requests as the items of one modality take, each for ``(n, dim)``."""
+        most = MOST_INPUTS if batch_size is None else batch_size
         if most < 1:
             raise UsageError(f"batch_size is {most}; give at least 1")
         modality, value = only_medium(media)
@@ -127,11 +132,24 @@ class Requests:
         if not items:
             raise UsageError(f"the list of {modality} is empty; give at least one")
         for inputs in _batches((_wire(Input(modality, item)) for item in items), most):
-            yield self._post("v1/embed", {"inputs": inputs}, _vectors)
+            yield self._post("v1/embed", {"inputs": inputs, "scaled": scaled}, _vectors)
 
-    def mix(self, inputs: Sequence[Input], centre: bool, query: Query) -> Request[Mixture]:
+    def mix(
+        self,
+        inputs: Sequence[Input],
+        centre: bool,
+        mixing: str | Mixing,
+        cache: Cache | None,
+        query: Query,
+    ) -> Request[Mixture]:
         """Parts as one vector."""
-        body = {"inputs": _wires(inputs, query), "mix": True, "centre": centre}
+        body = {
+            "inputs": _wires(inputs, query),
+            "mix": True,
+            "centre": centre,
+            "mixing": _mixing(mixing),
+            "cache": None if cache is None else _cache(cache),
+        }
         return self._post("v1/embed", body, _mixture)
 
     def search(self, inputs: Sequence[Input], asked: Searching) -> Request[list[Hit]]:
@@ -279,14 +297,14 @@ def parts_of(inputs: Sequence[Input], asked: Searching | Asking) -> list[Wire]:
 
 
 def _search(inputs: Sequence[Input], asked: Searching) -> Wire:
-    cache = asked.get("cache")
+    cache, filter = asked.get("cache"), asked.get("filter")
     return {
         "inputs": parts_of(inputs, asked),
         "k": asked.get("k", 10),
         "offset": asked.get("offset", 0),
         "dedup": asked.get("dedup"),
         "cache": None if cache is None else _cache(cache),
-        "filter": asked.get("filter"),
+        "filter": filter.to_dict() if isinstance(filter, Filter) else filter,
         "centre": asked.get("centre", False),
     }
 
@@ -301,6 +319,16 @@ def _cache(cache: Cache) -> Wire:
         "temperature": cache.temperature,
         "normalize": cache.normalize,
     }
+
+
+def _mixing(mixing: str | Mixing) -> str:
+    """A way of mixing by its name, which is what servers know."""
+    names = [name for name, rule in MIXINGS.items() if mixing in (name, rule)]
+    if not names:
+        raise UsageError(
+            f"a server has no way of mixing {mixing!r}; there are {', '.join(MIXINGS)}"
+        )
+    return names[0]
 
 
 def _wires(inputs: Sequence[Input], query: Query) -> list[Wire]:

@@ -128,6 +128,14 @@ class Filter:
         conditions.sort(key=lambda condition: (condition.column, condition.operation))
         return cls(conditions=tuple(conditions))
 
+    def to_dict(self) -> dict[str, dict[str, Value | list[Value]]]:
+        """In the shape that :meth:`parse` reads."""
+        found: dict[str, dict[str, Value | list[Value]]] = {}
+        for each in self.conditions:
+            wanted = list(each.values) if each.operation is Operation.IN else each.values[0]
+            found.setdefault(each.column, {})[str(each.operation)] = wanted
+        return found
+
 
 def _operations(column: object, wanted: object) -> list[tuple[object, object]]:
     """What is asked of a column: pairs of operation and value."""

@@ -178,7 +178,7 @@ class Engine:
         self._item_threads = ThreadPoolExecutor(ITEM_THREADS, thread_name_prefix="items")
         self._fetching = asyncio.Semaphore(settings.max_fetches)
         self._reloading = asyncio.Lock()
-        self._encoders: dict[tuple[str, str], Batcher[object, Vectors]] = {}
+        self._encoders: dict[tuple[str, str, bool], Batcher[object, Vectors]] = {}
         self._searches = self._batcher(self._search_batch, "search", max_batch=SEARCH_BATCH)
         self._vectors = _Remembered(settings.embedding_cache_bytes)
         metrics.gauges(
@@ -188,7 +188,12 @@ class Engine:
         metrics.gauges("anybind_waiting", "Items that wait for a batch", "work", self._waiting)
 
     async def inputs(
-        self, collection: Collection, parts: Sequence[Part], places: asyncio.Semaphore | None = None
+        self,
+        collection: Collection,
+        parts: Sequence[Part],
+        places: asyncio.Semaphore | None = None,
+        *,
+        scaled: bool = False,
     ) -> "list[Input]":
         """Parts with their media embedded, all at the same time.
 
@@ -197,6 +202,7 @@ class Engine:
             parts: Any number.
             places: How many parts of one request may be in work at once. More of them wait here,
                 so that a large request is never one too many for a queue.
+            scaled: In ImageBind's own scale instead of unit length.
 
         Raises:
             UsageError: The encoder has no tower for a part, a text is empty, or URLs are refused.
@@ -211,7 +217,7 @@ class Engine:
                 value = Encoded(np.asarray(value, np.float32))
             elif part.modality not in (ID, EMBEDDING):
                 async with places or nullcontext():
-                    value = Encoded(await self._vector(collection.ab.encoder, part))
+                    value = Encoded(await self._vector(collection.ab.encoder, part, scaled))
             return Input(part.modality, value, weight=part.weight)
 
         return await all_of([one(part) for part in parts])
@@ -231,14 +237,22 @@ class Engine:
         return await _in(self._item_threads, work)
 
     async def mix(
-        self, collection: Collection, inputs: "Sequence[Input]", *, centre: bool
+        self,
+        collection: Collection,
+        inputs: "Sequence[Input]",
+        *,
+        centre: bool,
+        mixing: str,
+        cache: "Cache | None",
     ) -> "Mixture":
         """Inputs as one vector.
 
         Raises:
             UsageError: As :meth:`.pipeline.AnyBind.mix`.
         """
-        return await self.in_thread(lambda: collection.ab.mix(*inputs, centre=centre))
+        return await self.in_thread(
+            lambda: collection.ab.mix(*inputs, centre=centre, mixing=mixing, cache=cache)
+        )
 
     async def ask(self, collection: Collection, question: Question) -> Answering:
         """Begin an answer.
@@ -361,14 +375,15 @@ class Engine:
 
     # ------------------------------------------------------------------------------ embedding
 
-    async def _vector(self, encoder: "Encoder", part: Part) -> Vectors:
-        """The unit vector of a text or a medium ``(dim,)``."""
+    async def _vector(self, encoder: "Encoder", part: Part, scaled: bool) -> Vectors:
+        """The vector of a text or a medium ``(dim,)``."""
         value = part.value
         if isinstance(value, Url):
             async with self._fetching:  # until it is decoded: files in memory are few
-                return await self._vector(encoder, replace(part, value=await self._fetched(value)))
+                part = replace(part, value=await self._fetched(value))
+                return await self._vector(encoder, part, scaled)
         assert isinstance(value, str | bytes)  # a file that is never a path
-        key = _key(encoder, part.modality, value)
+        key = _key(encoder, f"{part.modality}{' scaled' if scaled else ''}", value)
         vector = self._vectors.get(key)
         self.metrics.remembered(vector is not None)
         if vector is None:
@@ -380,7 +395,7 @@ class Engine:
             elif not value.strip():
                 raise UsageError("the text is empty; say what to look for")
             with self.metrics.time(Stage.ENCODE):
-                (vector,) = await self._encoder(encoder, modality).submit([prepared])
+                (vector,) = await self._encoder(encoder, modality, scaled).submit([prepared])
             vector = vector.copy()  # a view would keep its whole batch in memory
             self._vectors.put(key, vector)
         return vector
@@ -409,17 +424,21 @@ class Engine:
         with self.metrics.time(Stage.FETCH):
             return await self._fetcher.fetch(url.address)
 
-    def _encoder(self, encoder: "Encoder", modality: Modality) -> Batcher[object, Vectors]:
-        """The batches of one tower's modality."""
-        key = (encoder.fingerprint, str(modality))
+    def _encoder(
+        self, encoder: "Encoder", modality: Modality, scaled: bool
+    ) -> Batcher[object, Vectors]:
+        """The batches of one tower's modality, at unit length or in ImageBind's own scale."""
+        key = (encoder.fingerprint, str(modality), scaled)
         if key not in self._encoders:
             most = self.settings.encode_batch or encoder.batch_size(modality)
 
             def work(items: list[object]) -> Sequence[Vectors]:
                 if modality is Modality.TEXT:
-                    return list(encoder.encode(modality, items, batch_size=most))
+                    return list(encoder.encode(modality, items, batch_size=most, scaled=scaled))
                 prepared = cast("list[Prepared]", items)
-                return list(encoder.encode_prepared(modality, prepared, batch_size=most))
+                return list(
+                    encoder.encode_prepared(modality, prepared, batch_size=most, scaled=scaled)
+                )
 
             self._encoders[key] = self._batcher(work, str(modality), max_batch=most)
         return self._encoders[key]
@@ -443,7 +462,7 @@ class Engine:
     def _waiting(self) -> dict[str, float]:
         """Items that wait, by the work they wait for."""
         waiting = {"search": float(self._searches.n_waiting)}
-        for (_, modality), batcher in self._encoders.items():
+        for (_, modality, _), batcher in self._encoders.items():
             waiting[modality] = waiting.get(modality, 0) + batcher.n_waiting
         for batch in self._answers.values():
             waiting["answer"] = waiting.get("answer", 0) + batch.n_waiting
@@ -527,10 +546,10 @@ class _Remembered:
             self._bytes -= oldest.nbytes + VECTOR_OVERHEAD
 
 
-def _key(encoder: "Encoder", modality: str, value: str | bytes) -> bytes:
+def _key(encoder: "Encoder", kind: str, value: str | bytes) -> bytes:
     """What tells inputs apart."""
     content = value.encode() if isinstance(value, str) else value
-    head = f"{encoder.fingerprint} {modality} {type(value).__name__} ".encode()
+    head = f"{encoder.fingerprint} {kind} {type(value).__name__} ".encode()
     return hashlib.blake2b(head + content, digest_size=16).digest()
 
 

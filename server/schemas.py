@@ -21,6 +21,7 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)  # RFC 3
 Kind = Literal[  # of pipeline.KINDS, which a test compares
     "image", "text", "audio", "video", "points", "depth", "thermal", "imu", "id", "embedding"
 ]
+MixingName = Literal["anybind", "imagebind-llm"]  # of mixing.MIXINGS, which a test compares
 assert set(Kind.__args__) == set(KINDS)  # type: ignore[attr-defined]
 
 T = TypeVar("T")
@@ -211,12 +212,12 @@ class PartsFacts(BaseModel):
     norm: float = Field(description="length of the sum: small where the parts disagree")
     weights: list[float] = Field(description="of the parts, as they entered the sum")
     centred: bool = Field(description="whether the modalities' means were taken out")
-    citations: list[CitationModel] = Field(
 
 
 class QueryFacts(PartsFacts):
     """What became of the parts, and what was blended in."""
 
+    citations: list[CitationModel] = Field(
         default=[], description="images the cache blended in, best first"
     )
 
@@ -251,29 +252,48 @@ class EmbedRequest(Body):
     minus: Several[InputModel] = Field(
         default=[], description="parts that are taken away; with mix only"
     )
+    scaled: bool = Field(
+        default=False,
+        description="ImageBind's own scale instead of unit length; of media and texts, without mix",
+    )
     mix: bool = Field(default=False, description="one vector of all inputs instead of one each")
     centre: bool = Field(
         default=False, description="with mix: take out the modalities' means first"
     )
+    mixing: MixingName = Field(
+        default="anybind",
+        description="with mix: anybind brings the sum to unit length; imagebind-llm divides the "
+        "weights by their sum and leaves the result as short as the inputs disagree",
+    )
+    cache: CacheModel | None = Field(
+        default=None, description="with mix: pull the mixture toward images; null: not"
+    )
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        if not self.mix and (self.minus or self.centre):
-            raise ValueError("minus and centre are for mixing; set mix to true")
+        own = {"minus", "centre", "mixing", "cache"}
+        if not self.mix and (given := [name for name in sorted(own) if self._asks(name)]):
+            raise ValueError(f"{' and '.join(given)} are for mixing; set mix to true")
+        if self.mix and self.scaled:
+            raise ValueError("a mixture takes every input at unit length; leave out scaled")
         return self
+
+    def _asks(self, name: str) -> bool:
+        """Whether a field asks for anything but what is done anyway."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
 class Embedded(BaseModel):
     """One input, embedded."""
 
     modality: Kind = Field(description="what it is")
-    embedding: list[float] = Field(description="its vector, of unit length")
+    embedding: list[float] = Field(description="its vector, of unit length unless scaled")
 
 
 class MixtureModel(QueryFacts):
     """Inputs, mixed."""
 
-    vector: list[float] = Field(description="their sum, brought to unit length")
+    vector: list[float] = Field(description="their sum, of unit length unless mixing leaves it")
 
 
 class EmbedResponse(BaseModel):
@@ -349,6 +369,15 @@ class ItemModel(_Row):
     sha256: str = Field(description="of the file")
 
 
+class ReadyModel(BaseModel):
+    """How far the server is."""
+
+    ready: bool = Field(description="every part is")
+    parts: dict[str, str] = Field(
+        description="each one: ready, loading, or why it failed; with keys, only that it did"
+    )
+
+
 class IndexModel(BaseModel):
     """One index that is served."""
 
@@ -369,15 +398,6 @@ class IndicesModel(BaseModel):
     indices: list[IndexModel] = Field(description="the first one answers where none is named")
     modalities: list[str] = Field(description="that a query may be made of")
     language_model: str = Field(description="which one answers")
-class ReadyModel(BaseModel):
-    """How far the server is."""
-
-    ready: bool = Field(description="every part is")
-    parts: dict[str, str] = Field(
-        description="each one: ready, loading, or why it failed; with keys, only that it did"
-    )
-
-
     can_answer: bool = Field(description="whether the language model is loaded")
     anybind: str = Field(description="version")
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ForwardRef, cast, get_args
 
 import httpx
 import numpy as np
@@ -35,7 +35,13 @@ from anybind import (
     WeightsError,
     load,
 )
+from anybind.answers import Chat
+from anybind.client import AsyncClientChat, ClientChat
 from anybind.encoders.modality import Modality, Vectors
+from anybind.index.filters import Filter
+from anybind.index.mixing import MIXINGS, Mixing
+from anybind.pipeline import Query
+from anybind.server.schemas import MixingName
 from anybind.wire import BODY_BYTES, OneOfMany
 
 from .conftest import N_PICTURES as N
@@ -151,6 +157,45 @@ def test_a_long_list_takes_several_requests(ab: AnyBind, client: Client) -> None
     np.testing.assert_allclose(few, ab.embed(text=texts[:3]), atol=1e-6)
 
 
+@pytest.mark.parametrize("modality", ["text", "image", "audio"])
+def test_vectors_have_imagebinds_scale_where_it_is_asked_for(
+    ab: AnyBind, client: Client, address: str, modality: str
+) -> None:
+    """Asked in turn with unit vectors of the same, which the server remembers."""
+    item = {"text": "a dog", "image": PIXELS, "audio": SOUND}[modality]
+    scaled = ab.embed(scaled=True, **{modality: item})
+    length = float(np.linalg.norm(scaled))
+    assert modality == "image" or not 0.9 < length < 1.1
+    precision = 1e-6 * max(1.0, length)
+
+    async def ask() -> Vectors:
+        async with AsyncClient(address) as other:
+            return await other.embed(scaled=True, progress=False, **{modality: item})
+
+    for _ in range(2):
+        found = client.embed(scaled=True, **{modality: item})
+        np.testing.assert_allclose(found, scaled, atol=precision)
+        np.testing.assert_allclose(
+            client.embed(**{modality: item}), ab.embed(**{modality: item}), atol=1e-6
+        )
+    np.testing.assert_allclose(asyncio.run(ask()), scaled, atol=precision)
+
+
+def test_a_bar_counts_the_items_that_are_embedded(
+    client: Client, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def ask() -> Vectors:
+        async with AsyncClient(address) as other:
+            return await other.embed(text=["a", "b", "c"], batch_size=2, progress=True)
+
+    rows = client.embed(text=["a", "b", "c"], batch_size=2, progress=True)
+    assert "3/3" in capsys.readouterr().err
+    np.testing.assert_array_equal(asyncio.run(ask()), rows)
+    assert "3/3" in capsys.readouterr().err
+    client.embed(text=["a", "b", "c"], batch_size=2)
+    assert capsys.readouterr().err == ""  # which is no terminal
+
+
 def test_queries_mix_as_in_the_library(ab: AnyBind, client: Client) -> None:
     """Weights, what is taken away, items, ready vectors, centring."""
     query: dict[str, Any] = {
@@ -164,6 +209,14 @@ def test_queries_mix_as_in_the_library(ab: AnyBind, client: Client) -> None:
         np.testing.assert_allclose(found.vector, expected.vector, atol=1e-6)
         assert found.norm == pytest.approx(expected.norm, abs=1e-6)
         assert (found.weights, found.centred) == (expected.weights, centre)
+    for mixing in ("imagebind-llm", MIXINGS["imagebind-llm"]):
+        for cache in (None, Cache(k=4, alpha=0.7)):
+            expected = ab.mix(audio=SOUND, text="red", mixing=mixing, cache=cache)
+            found = client.mix(audio=SOUND, text="red", mixing=mixing, cache=cache)
+            np.testing.assert_allclose(found.vector, expected.vector, atol=1e-6)
+            assert found.weights == expected.weights
+            assert [each.id for each in found.citations] == [each.id for each in expected.citations]
+            assert len(found.citations) == (4 if cache else 0)
     vector = torch.from_numpy(3 * unit_rows(1, seed=5, dim=DIM)[0])
     found = client.mix(text="red", minus={"text": "blue", "embedding": vector})
     expected = ab.mix(text="red", minus={"text": "blue", "embedding": vector})
@@ -178,6 +231,7 @@ def test_queries_mix_as_in_the_library(ab: AnyBind, client: Client) -> None:
         {"audio": SOUND, "cache": Cache(k=4, alpha=0.7)},
         {"audio": SOUND, "cache": Cache(k=4, weighting="linear", normalize=False)},
         {"id": [1, 2], "filter": {"width": {"eq": 96}, "id": {"lt": 9}}, "k": 5},
+        {"id": 1, "filter": Filter.parse({"id": {"in": [2, 5, 7], "gt": 2}, "width": 96}), "k": 2},
         {"embedding": unit_rows(2, seed=6, dim=DIM), "dedup": 0.8, "k": 5},
         {"text": "a dog", "points": POINTS, "weights": {"points": 0.3}, "centre": True},
     ],
@@ -325,6 +379,8 @@ def test_there_is_no_such_thing(client: Client, address: str) -> None:
         client.search(text="a", cache=Cache(modalities=frozenset({Modality.TEXT})))
     with pytest.raises(UsageError, match="sent as JSON"):
         client.search(text="a", filter={"caption": PIXELS})
+    with pytest.raises(UsageError, match="there are anybind, imagebind-llm"):
+        client.mix(text="a", mixing=Mixing(shares=True, normalise=True))
     with Client(address, index="large") as other:
         with pytest.raises(UsageError, match="no index is called 'large'; there are world"):
             other.search(text="a")
@@ -575,13 +631,80 @@ def test_closing_a_stream_lets_go_of_the_server() -> None:
     assert asyncio.run(leave())
 
 
-def test_both_clients_and_the_library_have_the_same_methods() -> None:
-    """The reference is the library's class; the clients have the same parameters as each other."""
-    for name in ("embed", "mix", "search", "ask", "chat"):
-        assert callable(getattr(AnyBind, name)) and callable(getattr(Client, name))
-    for name, method in inspect.getmembers(Client, inspect.isfunction):
-        if not name.startswith("_") and name != "close":
-            other = getattr(AsyncClient, name)
-            assert list(inspect.signature(other).parameters) == list(
-                inspect.signature(method).parameters
-            )
+ON_THE_SERVER = {
+    "folder": "a path of its disk",
+    "index": "its rows; indices, item and image tell of them",
+    "centres": "it takes them out, with centre",
+    "default_cache": "it pulls by it, unless told otherwise",
+    "neighbours": "a step of search; search_many takes several ready vectors",
+    "view": "a step of ask",
+    "enhance": "a step of mix and search, with cache",
+    "is_pulled": "asked in between",
+    "vectors_of": "a step of mix",
+    "model": "of a conversation: its weights",
+    "prepare": "of a conversation: a step of ask",
+    "remember": "of a conversation: embeds what an earlier one showed",
+    "save": "of a conversation: the client's turns are there to be written by whoever has them",
+}
+OF_CLIENTS = {
+    "close": "connections are let go of",
+    "search_many": "one request instead of many",
+    "item": "what ab.index.rows tells",
+    "image": "what the index keeps",
+    "indices": "there may be several",
+    "reload": "for operators",
+    "healthz": "for operators",
+    "readyz": "for operators",
+}
+
+
+@pytest.mark.parametrize(("own", "other"), [(AnyBind, Client), (Chat, ClientChat)])
+def test_the_client_has_the_librarys_methods_and_parameters(
+    own: type[object], other: type[object]
+) -> None:
+    """The reference is the library's class; what only one of them has is named, with its reason."""
+    ours, theirs = methods(own), methods(other)
+    assert ours.keys() - theirs.keys() <= ON_THE_SERVER.keys()
+    assert theirs.keys() - ours.keys() <= OF_CLIENTS.keys()
+    shared = ours.keys() & theirs.keys()
+    assert "ask" in shared and not shared & (ON_THE_SERVER.keys() | OF_CLIENTS.keys())
+    for name in shared:
+        assert parameters(ours[name]) == parameters(theirs[name]), name
+
+
+@pytest.mark.parametrize(("one", "other"), [(Client, AsyncClient), (ClientChat, AsyncClientChat)])
+def test_both_clients_have_the_same_methods(one: type[object], other: type[object]) -> None:
+    """But for aclose, which is awaited."""
+    first, second = methods(one), methods(other)
+    assert first.keys() - {"close"} == second.keys() - {"aclose"}
+    for name in first.keys() - {"close"}:
+        assert inspect.signature(first[name]).parameters == (
+            inspect.signature(second[name]).parameters
+        ), name
+
+
+def test_the_server_knows_every_way_of_mixing_that_has_a_name() -> None:
+    assert set(get_args(MixingName)) == set(MIXINGS)
+
+
+def methods(of: type[object]) -> dict[str, Callable[..., object]]:
+    """What a class offers, properties by their getters."""
+    found: dict[str, Callable[..., object]] = {}
+    for name, value in inspect.getmembers(of):
+        if not name.startswith("_"):
+            getter = getattr(value, "fget", None) or getattr(value, "func", None)
+            found[name] = getter or value
+    return found
+
+
+def parameters(method: Callable[..., object]) -> dict[str, object]:
+    """Names with their kinds; keywords that stand in a typed dictionary are spelled out."""
+    found: dict[str, object] = {}
+    for name, each in inspect.signature(method).parameters.items():
+        if each.kind is inspect.Parameter.VAR_KEYWORD:
+            (named,) = get_args(each.annotation)
+            named = Query if named == ForwardRef("Query") else named
+            found |= dict.fromkeys(named.__annotations__, inspect.Parameter.KEYWORD_ONLY)
+        elif name != "self":
+            found[name] = each.kind
+    return found

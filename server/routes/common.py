@@ -59,13 +59,15 @@ async def read_inputs(
     collection: Collection,
     inputs: Sequence[InputModel],
     minus: Sequence[InputModel] = (),
+    *,
+    scaled: bool = False,
 ) -> "list[Input]":
-    """The parts of a query, embedded."""
+    """The parts of a query, embedded: at unit length, or in ImageBind's own scale."""
     engine = engine_of(request)
     parts = await read_parts(inputs, minus, engine.settings)
     if not hasattr(request.state, "places"):  # one for all queries of the request
         request.state.places = asyncio.Semaphore(engine.settings.max_parts)
-    return await engine.inputs(collection, parts, request.state.places)
+    return await engine.inputs(collection, parts, request.state.places, scaled=scaled)
 
 
 async def question_of(
@@ -193,8 +195,6 @@ def shown(example: object) -> dict[int | str, dict[str, Any]]:
     return {HTTPStatus.OK: {"content": {"application/json": {"example": example}}}}
 
 
-def body_of(
-    model: type[BaseModel], examples: Mapping[str, object], *, form: bool = True
 def events_of(model: type[BaseModel], description: str) -> dict[str, Any]:
     """How OpenAPI shows server-sent events, each of which has JSON of a model as its data."""
     data = {"$ref": REFERENCE.format(model=model.__name__)}
@@ -202,6 +202,8 @@ def events_of(model: type[BaseModel], description: str) -> dict[str, Any]:
     return {"text/event-stream": {"schema": {**schema, "description": description}}}
 
 
+def body_of(
+    model: type[BaseModel], examples: Mapping[str, object], *, form: bool = True
 ) -> dict[str, Any]:
     """How OpenAPI shows a body that is JSON, or a form.
 
