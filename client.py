@@ -263,7 +263,8 @@ class Client(_Base):
         return self._do(self._requests.item(id))
 
     def image(self, id: int, size: int | None = None) -> bytes:
-        """An item's picture as WebP, as the index keeps it or with a longer side of ``size``."""
+        """An item's picture: the original where the server has it; with a longer side of ``size``,
+        or without an original, the small one that the index keeps, as WebP."""
         return self._do(self._requests.image(id, size))
 
     def indices(self) -> IndicesModel:
@@ -459,8 +460,8 @@ class AsyncClient(_Base):
         found: list[T] = []
         while (one := await asyncio.to_thread(next, asked, None)) is not None:
             found.append(await self._do(one))
-        return found
             done(found[-1])
+        return found
 
     async def _sent(self, asked: Request[T], *, stream: bool = False) -> httpx.Response:
         """As :meth:`Client._sent`."""

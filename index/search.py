@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
@@ -28,6 +29,9 @@ from .neighbours import Neighbours, exact_search
 from .protocols import EncoderFacts
 from .shards import Row
 from .thumbnails import read_thumbnail
+
+if TYPE_CHECKING:
+    from .originals import Original
 
 # What a filter leaves is compared vector by vector where it is less than this share of the index:
 # asking for every code costs 3 ns, reading and comparing a vector of 256 floats 2 µs (FAISS 1.15.1,
@@ -250,6 +254,20 @@ class Index:
         wanted = np.asarray(ids, dtype=np.int64).ravel()
         check_ids(wanted, len(self))
         return self._catalog.rows(wanted.tolist())
+
+    def original(self, item: int) -> "Original | None":
+        """The picture that an item was indexed from; None where its source is not there as it was,
+        or the items are no pictures.
+
+        Raises:
+            UsageError: The id is outside the index.
+        """
+        from .originals import read_original
+
+        row, root = self.rows([item])[0], self.manifest.source.root
+        if self.modality is not Modality.IMAGE or root is None or row.image_path is None:
+            return None
+        return read_original(self.folder / root, row.image_path, row.sha256)
 
     def thumbnail(self, item: int) -> bytes | None:
         """An item's small picture as WebP; None when the index was built without.

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     fetch_bytes: int = Field(default=32 * MIB, ge=1, description="of a fetched file")
 
     # the rest
+    no_originals: bool = Field(
+        default=False,
+        description="give out only the small pictures that an index keeps, not those it was made "
+        "from",
+    )
     log_json: bool = Field(default=False, description="log lines as JSON")
     shutdown_seconds: float = Field(
         default=30, ge=0, description="time that running requests get when the server stops"

@@ -162,22 +162,21 @@ def test_vectors_have_imagebinds_scale_where_it_is_asked_for(
     ab: AnyBind, client: Client, address: str, modality: str
 ) -> None:
     """Asked in turn with unit vectors of the same, which the server remembers."""
-    item = {"text": "a dog", "image": PIXELS, "audio": SOUND}[modality]
-    scaled = ab.embed(scaled=True, **{modality: item})
+    item: Any = {"text": "a dog", "image": PIXELS, "audio": SOUND}[modality]
+    given: dict[str, Any] = {modality: item}
+    scaled = ab.embed(scaled=True, **given)
     length = float(np.linalg.norm(scaled))
     assert modality == "image" or not 0.9 < length < 1.1
     precision = 1e-6 * max(1.0, length)
 
     async def ask() -> Vectors:
         async with AsyncClient(address) as other:
-            return await other.embed(scaled=True, progress=False, **{modality: item})
+            return await other.embed(scaled=True, progress=False, **given)
 
     for _ in range(2):
-        found = client.embed(scaled=True, **{modality: item})
+        found = client.embed(scaled=True, **given)
         np.testing.assert_allclose(found, scaled, atol=precision)
-        np.testing.assert_allclose(
-            client.embed(**{modality: item}), ab.embed(**{modality: item}), atol=1e-6
-        )
+        np.testing.assert_allclose(client.embed(**given), ab.embed(**given), atol=1e-6)
     np.testing.assert_allclose(asyncio.run(ask()), scaled, atol=precision)
 
 
@@ -321,7 +320,9 @@ def test_the_server_tells_what_it_has(ab: AnyBind, client: Client) -> None:
     item = client.item(7)
     (row,) = ab.index.rows([7])
     assert item.model_dump() == {name: getattr(row, name) for name in item.model_dump()}
-    assert client.image(7) == ab.index.thumbnail(7)
+    original = ab.index.original(7)
+    assert original is not None and client.image(7) == original.content
+    assert client.image(7, 256) == ab.index.thumbnail(7)
     assert Image.open(io.BytesIO(client.image(7, 32))).size == (32, 32)
     served = client.indices()
     assert [(index.name, index.items) for index in served.indices] == [("world", N)]
@@ -377,10 +378,10 @@ def test_there_is_no_such_thing(client: Client, address: str) -> None:
         client.search(embedding=cast(Vectors, [print]))
     with pytest.raises(UsageError, match="leave modalities out"):
         client.search(text="a", cache=Cache(modalities=frozenset({Modality.TEXT})))
-    with pytest.raises(UsageError, match="sent as JSON"):
-        client.search(text="a", filter={"caption": PIXELS})
     with pytest.raises(UsageError, match="there are anybind, imagebind-llm"):
         client.mix(text="a", mixing=Mixing(shares=True, normalise=True))
+    with pytest.raises(UsageError, match="sent as JSON"):
+        client.search(text="a", filter={"caption": PIXELS})
     with Client(address, index="large") as other:
         with pytest.raises(UsageError, match="no index is called 'large'; there are world"):
             other.search(text="a")

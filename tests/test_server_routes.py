@@ -114,7 +114,7 @@ def test_a_form_asks_the_same_as_json(
 @pytest.mark.parametrize(
     ("route", "fields", "said"),
     [
-        ("embed", {"text": "red", "minus.text": "blue"}, "minus and centre are for mixing"),
+        ("embed", {"text": "red", "minus.text": "blue"}, "minus are for mixing"),
         ("search", {"text": "red", "inputs": '[{"text": "a car"}]'}, "inputs stand in a field"),
         ("search", {"minus.text": "red", "minus": '[{"text": "a car"}]'}, "minus stand in a field"),
     ],
@@ -275,7 +275,7 @@ def test_items_and_their_pictures_come_from_the_index(
     row = ab.index.rows([5])[0]
     item = client.get("/v1/items/5").raise_for_status().json()
     assert item == {name: getattr(row, name) for name in schemas.ItemModel.model_fields}
-    picture = client.get("/v1/items/5/image").raise_for_status()
+    picture = client.get("/v1/items/5/image", params={"size": 256}).raise_for_status()
     assert picture.content == ab.index.thumbnail(5)
     small = client.get("/v1/items/5/image", params={"size": 32}).raise_for_status()
     assert len(small.content) < len(picture.content)
@@ -284,10 +284,12 @@ def test_items_and_their_pictures_come_from_the_index(
 def test_a_picture_that_a_browser_has_is_not_sent_again(
     client: httpx.Client, ab: anybind.AnyBind
 ) -> None:
-    """Its ETag names the generation, the item and the size; lists and weak tags count too."""
+    """Its ETag names the generation, the item and the size, or the content of an original; lists
+    and weak tags count too."""
     generation = ab.index.generation
     of = f"{generation.number}-{generation.sha256[:16]}"
-    tags = {"/v1/items/5/image": f'"{of}-5-kept"', "/v1/items/5/image?size=32": f'"{of}-5-32"'}
+    tags = {f"/v1/items/5/image?size={size}": f'"{of}-5-{size}"' for size in (32, 256)}
+    tags["/v1/items/5/image"] = f'"{ab.index.rows([5])[0].sha256[:32]}"'
     for path, etag in tags.items():
         sent = client.get(path).raise_for_status()
         assert sent.headers["etag"] == etag
@@ -314,7 +316,8 @@ def test_a_picture_of_a_rebuilt_index_is_sent_although_the_old_one_is_held(
         path.unlink()
     options = anybind.BuildOptions(source="folder", inputs=(str(fewer),), out=newer, workers=1)
     anybind.build_index(options, anybind.load_encoder())
-    with serving({"world": folder}) as running, running.client() as client:
+    settings = Settings(decoders=1, no_originals=True)
+    with serving({"world": folder}, settings=settings) as running, running.client() as client:
         before = client.get("/v1/items/0/image").raise_for_status()
         shutil.move(folder, tmp_path / "before")
         shutil.move(newer, folder)
@@ -451,3 +454,20 @@ def test_the_page_of_the_schema_asks_nobody_else(client: httpx.Client) -> None:
     assert found and not [address for address in found if "//" in address]
     for address in found:
         client.get(address).raise_for_status()
+
+
+def test_a_picture_without_a_size_is_the_original(
+    client: httpx.Client, ab: anybind.AnyBind, world_pictures: Path
+) -> None:
+    """The reference is the file of the item's key."""
+    sent = client.get("/v1/items/5/image").raise_for_status()
+    file = world_pictures / f"{ab.index.rows([5])[0].key}.png"
+    assert sent.content == file.read_bytes() and sent.headers["content-type"] == "image/png"
+
+
+def test_originals_may_be_kept_back(world_index: Path, ab: anybind.AnyBind) -> None:
+    settings = Settings(decoders=1, no_originals=True)
+    with serving({"world": world_index}, settings=settings) as running, running.client() as client:
+        sent = client.get("/v1/items/5/image").raise_for_status()
+        assert sent.content == ab.index.thumbnail(5)
+        assert sent.headers["content-type"] == "image/webp"

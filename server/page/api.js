@@ -88,7 +88,7 @@ export class Api {
    * one.
    * @param {string} index
    * @param {number} id
-   * @param {number} [size] pixels of the longer side, at most; without it as the index keeps it
+   * @param {number} [size] pixels of the longer side, at most; without it the original, if it is there
    * @returns {Promise<string>}
    */
   picture(index, id, size) {

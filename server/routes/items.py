@@ -2,7 +2,7 @@
 
 import io
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -12,6 +12,9 @@ from ..hub import Collection
 from ..problems import Problem
 from ..schemas import ItemModel
 from .common import PROBLEMS, engine_of, holds, json_response, shown
+
+if TYPE_CHECKING:
+    from ...index.originals import Original
 
 router = APIRouter(tags=["items"])
 
@@ -48,7 +51,10 @@ async def item(request: Request, item: Item, index: Name = None) -> Response:
     "/v1/items/{item}/image",
     responses={
         **PROBLEMS,
-        200: {"content": {"image/webp": {}}, "description": "The picture, with an ETag"},
+        200: {
+            "content": {"image/webp": {}, "image/*": {}},
+            "description": "The picture, with an ETag; WebP, unless it is the original",
+        },
         304: {"description": "The picture is the one whose ETag If-None-Match names"},
     },
     response_class=Response,
@@ -61,10 +67,15 @@ async def image(
         int | None, Query(ge=16, le=256, description="longer side at most, pixels")
     ] = None,
 ) -> Response:
-    """An item's picture, as WebP: the one that the index keeps, or a smaller one."""
+    """An item's picture: the original where the index's source is there, else the small one that
+    the index keeps; with ``size`` that one or a smaller one, as WebP."""
     engine = engine_of(request)
     collection = engine.hub.get(index)
     _check(collection, item)
+    if size is None and not engine.settings.no_originals:
+        original = await engine.read_items(lambda: collection.ab.index.original(item))
+        if original is not None:
+            return _whole(request, original)
     headers = {"Cache-Control": CACHING, "ETag": _etag(collection, item, size)}
     if holds(request, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -79,6 +90,18 @@ async def image(
     if size is not None:
         content = await _resized(engine, content, size)
     return Response(content, media_type="image/webp", headers=headers)
+
+
+def _whole(request: Request, original: "Original") -> Response:
+    """A picture as its owner made it, which is why a browser may do nothing but show it."""
+    headers = {
+        "Cache-Control": CACHING,
+        "ETag": f'"{original.sha256[:32]}"',
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+    if holds(request, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(original.content, media_type=original.media_type, headers=headers)
 
 
 def _etag(collection: Collection, item: int, size: int | None) -> str:
