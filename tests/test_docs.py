@@ -42,3 +42,13 @@ def test_commands_in_the_documentation_parse(command: str) -> None:
 
 def test_the_documentation_has_commands() -> None:
     assert len(commands()) >= 5
+
+
+def test_the_list_of_attacks_names_every_test_and_no_other() -> None:
+    """The reference is the tests themselves."""
+    files = (ROOT / "tests" / "security").glob("test_*.py")
+    tests = [
+        each for file in files for each in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    ]
+    listed = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert sorted(listed) == sorted(tests) and len(tests) >= 80

@@ -65,7 +65,8 @@ def closed(
 
 @pytest.fixture(scope="module")
 def routes(server: Running) -> list[Route]:
-    schema = httpx.get(f"{server.url}/openapi.json").raise_for_status().json()
+    with server.client() as client:
+        schema = client.get("/openapi.json").raise_for_status().json()
     found = [
         Route(method.upper(), path.replace("{item}", "3").replace("{model}", "x"))
         for path, methods in schema["paths"].items()
@@ -297,6 +298,54 @@ def test_numbers_that_no_machine_counts_with_are_refused(server: Running) -> Non
         for path, attack in attacks:
             refused(client.post(path, json=attack), 400, 404, 422)
         refused(client.get(f"/v1/items/{huge}"), 404, 422)
+
+
+LONG = "a" * 51
+MANY: list[tuple[str, dict[str, Any], int]] = [  # path, body beyond a limit, the limit
+    ("/v1/search", {"inputs": [{"id": 1}, {"id": 2}], "minus": [{"id": 3}], "k": 1}, 2),
+    ("/v1/embed", {"inputs": [{"id": 1}, {"id": 2}, {"id": 3}]}, 2),
+    ("/v1/ask", {"question": "?", "inputs": [{"id": 1}, {"id": 2}, {"id": 3}]}, 2),
+    ("/v1/search", {"queries": [{"inputs": [{"id": 1}], "k": 1}] * 4}, 3),
+    ("/v1/search", {"queries": [{"inputs": [{"id": 1}], "k": 3}] * 3}, 8),
+    ("/v1/search", {"inputs": [{"id": 1}], "k": 6}, 5),
+    ("/v1/search", {"inputs": [{"id": 1}], "k": 1, "offset": 5}, 5),
+    ("/knn-service", {"text": "a", "num_result_ids": 6}, 5),
+    ("/metadata", {"ids": [1] * 6}, 5),
+    ("/v1/search", {"inputs": [{"text": LONG}], "k": 1}, 50),
+    ("/v1/embed", {"inputs": [{"text": LONG}]}, 50),
+    ("/v1/ask", {"question": LONG}, 50),
+    ("/v1/embeddings", {"model": "world", "input": LONG}, 50),
+    ("/knn-service", {"text": LONG, "num_images": 1}, 50),
+    ("/v1/ask", {"question": "?", "history": [{"question": "a", "answer": "b"}] * 2}, 1),
+    (
+        "/v1/ask",
+        {"question": "?", "history": [{"question": LONG[:25], "answer": LONG[:25]}]},
+        50,
+    ),
+    ("/v1/embeddings", {"model": "world", "input": ["a"] * 2049}, 2048),
+]
+
+
+@pytest.fixture(scope="module")
+def strict(world_index: Path, language_model: dict[str, object]) -> Iterator[Running]:
+    """One that allows little."""
+    settings = Settings(
+        decoders=1, max_parts=2, max_queries=3, max_k=5, max_results=8, max_turns=1, max_text=50
+    )
+    with serving({"world": world_index}, settings=settings, options=language_model) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("path", "body", "limit"), MANY)
+def test_what_is_beyond_a_limit_is_refused_with_the_limit(
+    strict: Running, path: str, body: dict[str, Any], limit: int
+) -> None:
+    with strict.client() as client:
+        response = client.post(path, json=body)
+        refused(response, 400)
+        assert re.search(rf"\b{limit}\b", response.text), response.text
+        most = {"inputs": [{"id": 1}, {"text": LONG[:50]}], "k": 5}
+        assert client.post("/v1/search", json=most).status_code == 200
 
 
 def test_forms_in_other_charsets_are_refused(server: Running) -> None:
