@@ -16,6 +16,11 @@ from .config import TrunkConfig
 BLOCK_EPS = 1e-6  # of ImageBind's blocks and heads; its stems and the point encoder have torch's
 
 
+def drawn(*shape: int, std: float) -> nn.Parameter:
+    """A parameter from a normal distribution."""
+    return nn.Parameter(nn.init.normal_(torch.empty(shape), std=std))
+
+
 class Attention(nn.Module):
     """Multi-head self-attention.
 

@@ -297,12 +297,11 @@ class Encoder:
         """The network with one tower, its weights read at first use."""
         with self._loading:
             if tower not in self._models:
-                import torch
-
                 from .imagebind import ImageBind
+                from .unfilled import unfilled
 
                 path = self._weights(tower)
-                with torch.device("meta"):  # no random numbers for weights that are read anyway
+                with unfilled():
                     model = ImageBind(self.config, towers=[tower])
                 load_weights(model, path)
                 self._models[tower] = model.eval().requires_grad_(False).to(self.device, self.dtype)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Head, make_blocks
+from .blocks import Head, drawn, make_blocks
 from .config import PointsConfig
 from .towers import BaseTower
 
@@ -30,8 +30,8 @@ class PointEncoder(BaseTower):
         self.config = config
         self.groups = GroupEncoder(config.group_channels)
         self.reduce = nn.Linear(config.group_channels[-1], config.dim)
-        self.cls = nn.Parameter(torch.randn(1, 1, config.dim) * 0.02)
-        self.cls_position = nn.Parameter(torch.randn(1, 1, config.dim) * 0.02)
+        self.cls = drawn(1, 1, config.dim, std=0.02)
+        self.cls_position = drawn(1, 1, config.dim, std=0.02)
         self.position = nn.Sequential(
             nn.Linear(3, config.position_hidden),
             nn.GELU(),
@@ -40,7 +40,7 @@ class PointEncoder(BaseTower):
         self.blocks = make_blocks(config.trunk, eps=POINT_EPS, qkv_bias=False)
         self.norm = nn.LayerNorm(config.dim, eps=POINT_EPS)
         width = 2 * config.dim
-        self.projection = nn.Parameter(torch.randn(width, config.projection) * width**-0.5)
+        self.projection = drawn(width, config.projection, std=width**-0.5)
         self.head = Head(config.projection, out_dim, dropout=HEAD_DROPOUT)
 
     def check(self, x: Tensor) -> None:

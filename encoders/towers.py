@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import BLOCK_EPS, Head, make_blocks
+from .blocks import BLOCK_EPS, Head, drawn, make_blocks
 from .config import (
     AudioConfig,
     IMUConfig,
@@ -242,8 +242,8 @@ class PatchStem(nn.Module):
         self.stride = stride
         self.proj = proj
         self.norm = nn.LayerNorm(dim) if norm else None
-        self.cls = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
-        self.position = nn.Parameter(torch.randn(1, 1 + grid[0] * grid[1], dim) * dim**-0.5)
+        self.cls = drawn(1, 1, dim, std=dim**-0.5)
+        self.position = drawn(1, 1 + grid[0] * grid[1], dim, std=dim**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Patch tokens row by row, the class token first, positions added."""
@@ -279,7 +279,7 @@ class TextStem(nn.Module):
         super().__init__()
         dim = config.trunk.dim
         self.tokens = nn.Embedding(config.vocab_size, dim)
-        self.position = nn.Parameter(torch.randn(1, config.n_tokens, dim) * 0.01)
+        self.position = drawn(1, config.n_tokens, dim, std=0.01)
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -297,9 +297,9 @@ class IMUStem(nn.Module):
         self.window = config.window
         self.proj = nn.Linear(config.n_channels * config.window, dim, bias=False)
         self.norm = nn.LayerNorm(dim)
-        self.cls = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5)
+        self.cls = drawn(1, 1, dim, std=dim**-0.5)
         n_tokens = 1 + config.n_samples // config.window
-        self.position = nn.Parameter(torch.randn(1, n_tokens, dim) * 0.01)
+        self.position = drawn(1, n_tokens, dim, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows in time order, each flattened channel by channel; the class token first."""

@@ -459,11 +459,10 @@ def _of_towers(config: ImageBindConfig, towers: Iterable[Tower]) -> ImageBindCon
 
 def _shapes_of(config: ImageBindConfig) -> dict[str, Shape]:
     """Every tensor a network of this configuration has; nothing is allocated."""
-    import torch
-
     from .imagebind import ImageBind
+    from .unfilled import unfilled
 
-    with torch.device("meta"):
+    with unfilled():
         return {name: tuple(t.shape) for name, t in ImageBind(config).state_dict().items()}
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from ..encoders.unfilled import unfilled
 from ..errors import AnyBindError, UsageError, WeightsError
 from .int8 import Int8Linear, in_int8, keep_in_int8
 from .layouts import ROPE, from_meta, turned
@@ -156,7 +157,7 @@ def load_base(
     source = _open(folder)
     tokenizer = find_tokenizer(folder)
     _check_vocabulary(folder, tokenizer, source.config.vocab_size)
-    with torch.device("meta"):
+    with unfilled():
         llama = LlamaForCausalLM(source.config)
     _check_shapes(folder, source, llama)
     packed: set[str] = set()

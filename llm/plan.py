@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from ..encoders.unfilled import unfilled
 from ..errors import UsageError
 from .adapter import AdapterFile, open_adapter
 from .base import read_config
@@ -60,7 +60,7 @@ def plan(
     config = adapter_config(
         llama, phase, in_dim=in_dim, adapter=file, bind=bind, lora_rank=lora_rank
     )
-    with torch.device("meta"):
+    with unfilled():
         model = LlamaForCausalLM(llama)
         n_base = sum(p.numel() for p in model.parameters())
         try:
