@@ -149,7 +149,7 @@ STAGES = (
         name="chat",
         phase=Phase.FINETUNE,
         sources={CHATS: 1.0, TASKS: 0.05, EXERCISES: 0.1, CAPTIONS: 0.02},
-        n_samples=30_000,
+        n_samples=16_000,
         lr=5e-4,
         after="descriptions",
     ),
