@@ -1,13 +1,11 @@
 """A bind network before training: how loud it is beside what it is added to."""
 
 import numpy as np
-import pytest
 import torch
 
 from anybind.llm.bind import BindNetwork
 from anybind.llm.config import BindConfig
 from anybind.llm.injection import Injection
-from anybind.llm.training import on_cpu
 
 
 def test_a_new_bind_network_is_as_loud_as_the_layer_queries() -> None:
@@ -19,15 +17,3 @@ def test_a_new_bind_network_is_as_loud_as_the_layer_queries() -> None:
     queries = Injection(n_layers=64, n_heads=4, dim=512).queries
     for rows in (bind(vectors), queries):
         np.testing.assert_allclose(rows.detach().square().mean(), 1, atol=0.06)
-
-
-@pytest.mark.parametrize(
-    ("device", "there", "expected"),
-    [("cpu", True, True), ("cpu", False, True), ("auto", True, False), ("auto", False, True)],
-)
-def test_a_training_takes_the_cpu_where_there_is_nothing_else(
-    device: str, there: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All combinations; accelerate lets processes meet on a CPU only if it is told."""
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: there)
-    assert on_cpu(device) is expected

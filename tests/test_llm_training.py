@@ -29,7 +29,7 @@ from anybind.llm.model import load_language_model
 from anybind.llm.network import IGNORED, Network, group_of
 from anybind.llm.prompt import format_prompt
 from anybind.llm.records import Source, read_records
-from anybind.llm.training import PUBLISHED_BATCH, Settings, schedule, train
+from anybind.llm.training import PUBLISHED_BATCH, Settings, on_cpu, schedule, train
 from anybind.llm.vectors import VectorStore
 
 from .llm_folders import LLM, write_adapter, write_base
@@ -368,3 +368,15 @@ def test_two_processes_learn_what_one_learns(folder: Path, monkeypatch: pytest.M
         )
         card = json.loads((folder / f"{how}2" / "adapter.json").read_text())
         assert card["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "expected"),
+    [("cpu", True, True), ("cpu", False, True), ("auto", True, False), ("auto", False, True)],
+)
+def test_a_training_takes_the_cpu_where_there_is_nothing_else(
+    device: str, there: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All combinations; accelerate lets processes meet on a CPU only if it is told."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: there)
+    assert on_cpu(device) is expected
