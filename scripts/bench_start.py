@@ -17,7 +17,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from served import HOST, START_SECONDS, free_port, index_of, machine, readiness, started
+from served import (
+    HOST,
+    NOT_READY,
+    START_SECONDS,
+    check_parts,
+    free_port,
+    index_of,
+    machine,
+    readiness,
+    started,
+)
 
 SEARCH = json.dumps({"inputs": [{"text": "a red train on snow"}]}).encode()
 POLL_SECONDS = 0.02
@@ -60,9 +70,7 @@ def start_times(index: Path) -> dict[str, float]:
             parts = readiness(port)
             if parts and "healthz" not in times:
                 times["healthz"] = seconds
-            failed = {state for state in parts.values() if state not in ("ready", "loading")}
-            if failed:
-                raise SystemExit(f"the server is not complete: {'; '.join(failed)}")
+            check_parts(parts)
             for part, state in parts.items():
                 if state == "ready":
                     times.setdefault("index" if part.startswith("index ") else part, seconds)
@@ -71,7 +79,7 @@ def start_times(index: Path) -> dict[str, float]:
             if "search" in times and "loading" not in parts.values():
                 return times
             time.sleep(POLL_SECONDS)
-    raise SystemExit("the server does not get ready; run anybind serve to see why")
+    raise SystemExit(NOT_READY)
 
 
 def searches(port: int) -> bool:

@@ -86,7 +86,7 @@ def main() -> None:
         "--workers",
         type=int,
         default=0 if on_gpu else available_cores(),
-        help="processes that answer, of one thread each; 0: this one",
+        help="processes that answer, of one thread and with a model of its own each; 0: this one",
     )
     add("--validation", type=int, default=200, help="scenes that the grid is measured on")
     add("--few", type=int, default=500, help="test scenes of the comparisons after the claim")
@@ -347,13 +347,16 @@ def naive_row(marks: Marks, modality: Modality, seed: int) -> dict[str, Cell]:
 def by_number(marks: Marks, scenes: Sequence[Scene]) -> dict[str, Cell]:
     """How many captions name what is there, of scenes of one thing and of scenes of two."""
     named = marks[:, Column.CAPTION_CATEGORY]
-    n_things = np.array([len(of.objects) for of in scenes])
     return {
-        f"caption: category, {words}": wilson(
-            int(named[n_things == n].sum()), int((n_things == n).sum())
-        )
-        for n, words in ((1, "one thing"), (2, "two things"))
+        f"caption: category, {words}": wilson(int(named[those].sum()), int(those.sum()))
+        for words, those in numbered(scenes).items()
     }
+
+
+def numbered(scenes: Sequence[Scene]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which of the scenes show one thing, and which two."""
+    n_things = np.array([len(of.objects) for of in scenes])
+    return {"one thing": n_things == 1, "two things": n_things == 2}
 
 
 def only(of: Column) -> Marks:
@@ -504,7 +507,6 @@ def probed(evaluation: Evaluation) -> Rows:
     """What a linear probe, fitted to the index's pictures, names; naive and with the cache."""
     scenes, seed = evaluation.test, evaluation.seed
     probe = Probe(evaluation.rows, evaluation.index, seed=seed)
-    n_things = np.array([len(of.objects) for of in scenes])
     rows: Rows = {}
     for modality in evaluation.modalities:
         vectors = evaluation.tested[modality]
@@ -513,8 +515,7 @@ def probed(evaluation: Evaluation) -> Rows:
         name = f"default{forced_on(modality)}"
         for way, right in {"naive": before, name: after}.items():
             row: dict[str, Cell] = {"names category": mean(right, seed)}
-            for n, words in ((1, "one thing"), (2, "two things")):
-                row[words] = mean(right[n_things == n], seed)
+            row |= {words: mean(right[those], seed) for words, those in numbered(scenes).items()}
             rows[f"{modality}, {way}"] = row
         rows[f"{modality}, {name}"]["gain"] = difference(
             after[:, None].astype(np.float64),

@@ -11,6 +11,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,11 +129,24 @@ def embed(
                 rows[:] = np.load(path)
                 bar.update(len(chunk))
                 continue
-            _encode(encoder, modality, chunk, size, rows, bar.update)
+            with one_thread():
+                _encode(encoder, modality, chunk, size, rows, bar.update)
             if path is not None:
                 with atomic_path(path) as part, part.open("wb") as file:
                     np.save(file, rows)
     return out
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In this block torch computes in one thread: the processes that render have the cores, and
+    threads that wait for one another beside them slow both down."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _encode(
@@ -143,27 +157,7 @@ def _encode(
     rows: Vectors,
     done: Callable[[int], object],
 ) -> None:
-    """Fill ``rows`` with the vectors of scenes, a batch at a time.
-
-    The processes that render have the cores; torch's threads, which wait for one another, would
-    slow both down.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        _encode_in_batches(encoder, modality, scenes, size, rows, done)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _encode_in_batches(
-    encoder: Encoder,
-    modality: Modality,
-    scenes: Sequence[Scene],
-    size: int,
-    rows: Vectors,
-    done: Callable[[int], object],
-) -> None:
+    """Fill ``rows`` with the vectors of scenes, a batch at a time."""
     step = encoder.batch_size(modality)
     prepared = map_media(
         encoder.preprocessor(modality), modality, scenes, size=size, workers=available_cores()

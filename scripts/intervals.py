@@ -1,8 +1,8 @@
 """How sure a measured share is: 95 % intervals, for one way of answering and between two.
 
 Answers are marks, ``(scenes, columns)``: 1 right, 0 wrong, NaN not asked; the mean of several
-answers lies between. A measure is a weight for
-each column, so that an average over kinds of questions is a measure like the share of one kind.
+answers lies between. A measure is a weight for each column, so that an average over kinds of
+questions is a measure like the share of one kind.
 """
 
 from typing import NamedTuple

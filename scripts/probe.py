@@ -1,8 +1,8 @@
 """What can be read off vectors by a linear map: a probe, trained on pictures alone.
 
-The language model learns from vectors of pictures and is then shown others; so does the probe, in a
-minute. What it cannot tell is hardly in the vectors, and what it loses from one medium to another
-is lost to the modality gap and not to a language model.
+The language model learns from vectors of pictures and is then shown others; so does the probe.
+What it cannot tell is hardly in the vectors, and what it loses from one medium to another is lost
+to the modality gap and not to a language model.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ EPOCHS = 25
 BATCH = 256
 LR = 3e-3  # at the peak of one cycle
 WEIGHT_DECAY = 0.01
-CERTAIN = 0.5  # a category is named from this probability on; the likeliest one always
+LIKELY = 0.5  # a category is named from this probability on; the likeliest one always
 
 Names = npt.NDArray[np.bool_]  # (n, categories)
 
@@ -48,9 +48,9 @@ class Probe:
 
     @torch.no_grad()
     def names(self, vectors: Vectors) -> Names:
-        """Which categories it names: the likeliest, and any other that it holds for certain."""
+        """Which categories it names: the likeliest, and any other that is likelier than not."""
         logits = self._linear(self._scaled(vectors))
-        named = logits.sigmoid() > CERTAIN
+        named = logits.sigmoid() > LIKELY
         named[torch.arange(len(logits)), logits.argmax(dim=1)] = True
         out: Names = named.numpy()
         return out

@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 120
 POLL_SECONDS = 0.02
 PROGRAM = "import sys; from anybind.cli import main; sys.exit(main())"
+NOT_READY = "the server does not get ready; run anybind serve to see why"
 CPUINFO = Path("/proc/cpuinfo")  # where Linux says which processor it runs on
 
 
@@ -88,6 +89,13 @@ def readiness(port: int) -> dict[str, str]:
     return parts
 
 
+def check_parts(parts: Mapping[str, str]) -> None:
+    """End if a part of a server failed, with the reason that it gives."""
+    failed = {state for state in parts.values() if state not in ("ready", "loading")}
+    if failed:
+        raise SystemExit(f"the server is not complete: {'; '.join(failed)}")
+
+
 def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     """Wait until no part is loading.
 
@@ -97,13 +105,11 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         parts = readiness(port)
-        failed = {state for state in parts.values() if state not in ("ready", "loading")}
-        if failed:
-            raise SystemExit(f"the server is not complete: {'; '.join(failed)}")
+        check_parts(parts)
         if parts and "loading" not in parts.values():
             return
         time.sleep(POLL_SECONDS)
-    raise SystemExit("the server does not get ready; run anybind serve to see why")
+    raise SystemExit(NOT_READY)
 
 
 def machine() -> str:

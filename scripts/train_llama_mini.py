@@ -8,14 +8,13 @@ after it was stopped and it continues.
 
     python scripts/train_llama_mini.py --export llm/llama_mini
 
-On a CPU several processes take the stages' steps faster than one with as many threads:
+Several processes may share the steps of the stages:
 
     torchrun --nproc-per-node 2 scripts/train_llama_mini.py --export llm/llama_mini
 """
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from array import array
@@ -193,12 +192,12 @@ def main() -> None:
     reading = replace(reading, n_samples=int(reading.n_samples * args.share))
     stages = [replace(stage, n_samples=int(stage.n_samples * args.share)) for stage in STAGES]
     amounts = Amounts().scaled(args.share)
-    if os.environ.get("RANK", "0") == "0":
+    processes = PartialState(cpu=on_cpu(args.device), timeout=PATIENCE)
+    if processes.is_main_process:
         print_plan(args.out, reading, amounts, stages)
     if args.plan:
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    processes = PartialState(cpu=on_cpu(args.device), timeout=PATIENCE)
     with processes.main_process_first():  # the others find it done
         base = train_base(reading, args.out, args.device)
         write_stage_data(args.out / "data", amounts)

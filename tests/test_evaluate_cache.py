@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from anybind.encoders.modality import Modality, Vectors
 from anybind.index.cache import Cache, Weighting
+from anybind.world.categories import CATEGORY_NAMES
 from anybind.world.scene import scene
 from anybind.world.splits import split_ids
 
@@ -200,3 +202,51 @@ def test_curves_of_mixtures_have_bands(drawn: "list[Figure]") -> None:
     for band in bands:
         (path,) = band.get_paths()
         assert corners <= {(x, y) for x, y in path.vertices.tolist()}  # type: ignore[union-attr]
+
+
+def test_captions_are_counted_by_the_number_of_things() -> None:
+    """By hand: of four scenes of one thing three are right, of two scenes of two things one is."""
+    every = [scene(i) for i in split_ids("validation", 100, offset=0)]
+    one = [of for of in every if len(of.objects) == 1]
+    two = [of for of in every if len(of.objects) == 2]
+    marks = np.full((6, len(examination.Column)), np.nan)
+    marks[:, examination.Column.CAPTION_CATEGORY] = [1, 0, 0, 1, 1, 1]
+    assert evaluate_cache.by_number(marks, [*one[:2], *two[:2], *one[2:4]]) == {
+        "caption: category, one thing": intervals.wilson(3, 4),
+        "caption: category, two things": intervals.wilson(1, 2),
+    }
+
+
+def test_a_probe_shows_what_the_cache_repairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures say their category plainly, sounds that of another scene, and the cache puts the
+    pictures of their own in their place: from as many right as are alike by chance, to all."""
+    scenes = [of for of in map(scene, split_ids("test", 3000)) if len(of.objects) == 1]
+    asked = scenes[:100]
+    places = {name: i for i, name in enumerate(CATEGORY_NAMES)}
+    rows = np.eye(len(places), dtype=np.float32)
+    pictures = rows[[places[of.objects[0].category] for of in scenes]]
+    monkeypatch.setattr(evaluate_cache, "blended", lambda vectors, setting, index: pictures[:100])
+    found = evaluate_cache.probed(
+        SimpleNamespace(
+            test=asked,
+            index=scenes,
+            rows=pictures,
+            images=None,
+            modalities=[Modality.IMAGE, Modality.AUDIO],
+            tested={
+                Modality.IMAGE: pictures[:100],
+                Modality.AUDIO: np.roll(pictures[:100], 1, axis=0),
+            },
+            seed=0,
+        )
+    )
+    alike = np.mean(
+        [
+            a.objects[0].category == b.objects[0].category
+            for a, b in zip(asked, [asked[-1], *asked[:-1]], strict=True)
+        ]
+    )
+    assert found["image, naive"]["one thing"].value == 1
+    assert found["image, default, forced"]["gain"].value == 0
+    assert found["audio, naive"]["names category"].value == pytest.approx(alike)
+    assert found["audio, default"]["gain"].value == pytest.approx(1 - alike)
