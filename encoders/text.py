@@ -19,11 +19,11 @@ import numpy.typing as npt
 import regex
 
 from ..errors import MediaError
+from .byte_letters import N_BYTES, byte_letters
 
 logger = logging.getLogger(__name__)
 
 VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")  # CLIP's, under MIT
-N_BYTES = 256
 N_SYMBOLS = 2 * N_BYTES  # every byte, and every byte as the last of a word
 N_MERGES = 48_894
 START = N_SYMBOLS + N_MERGES  # 49406
@@ -57,18 +57,14 @@ class _Vocabulary:
 @cache
 def _vocabulary() -> _Vocabulary:
     """Read the vocabulary once, when first needed."""
-    # Printable Latin-1 bytes stand for themselves and come first; the others follow, from U+0100.
-    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(N_BYTES) if byte not in printable]
-    character = {byte: chr(byte) for byte in printable}
-    character |= {byte: chr(N_BYTES + place) for place, byte in enumerate(others)}
-    in_order = [character[byte] for byte in [*printable, *others]]
+    letters = byte_letters()
+    in_order = list(letters.values())
     with gzip.open(VOCABULARY, "rt", encoding="utf-8") as file:
         merges = file.read().split("\n")[1 : 1 + N_MERGES]  # the first line is a header
     tokens = [*in_order, *(c + END_OF_WORD for c in in_order)]
     tokens += [pair.replace(" ", "") for pair in merges]
     return _Vocabulary(
-        symbols=[character[byte] for byte in range(N_BYTES)],
+        symbols=[letters[byte] for byte in range(N_BYTES)],
         ids={token: i for i, token in enumerate(tokens)},
         ranks={pair: rank for rank, pair in enumerate(merges)},
     )

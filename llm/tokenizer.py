@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ..encoders.byte_letters import byte_letters
 from ..errors import WeightsError
 from .prompt import Piece
 
@@ -152,7 +153,7 @@ def _of_ranks(ranks: dict[bytes, int]) -> Tokenizer:
     from tokenizers import Regex, decoders, models, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 
-    letters = _byte_letters()
+    letters = byte_letters()
 
     def spelt(token: bytes) -> str:
         return "".join(letters[byte] for byte in token)
@@ -175,13 +176,6 @@ def _of_ranks(ranks: dict[bytes, int]) -> Tokenizer:
     )
     backend.decoder = decoders.ByteLevel()
     return _FastTokenizer(backend, LLAMA_3_CONTROLS)
-
-
-def _byte_letters() -> list[str]:
-    """The letter that the tokenizers library writes for each byte: itself if it can be seen."""
-    seen = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)}
-    unseen = [byte for byte in range(256) if byte not in seen]
-    return [chr(byte if byte in seen else 256 + unseen.index(byte)) for byte in range(256)]
 
 
 def continuation(tokenizer: Tokenizer, text: str) -> list[int]:
