@@ -220,18 +220,24 @@ async def _fields(form: FormData, model: type[BaseModel]) -> dict[str, object]:
     return {**fields, **parts}
 
 
+def _there(schema: dict[str, Any]) -> dict[str, Any]:
+    """What an optional field may be when it is given: a form has no null."""
+    kinds = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else schema
+
+
 def form_of(model: type[BaseModel]) -> dict[str, object]:
     """How OpenAPI shows a form with the fields of a model, as :func:`read_body` takes it."""
     part = InputModel.model_json_schema(ref_template=REFERENCE)["properties"]
     whole = model.model_json_schema(ref_template=REFERENCE)
     shown: dict[str, dict[str, object]] = {}
-    for prefix, what in (("", "parts"), (MINUS, "parts that are taken away")):
+    for prefix, what in (("", "a part of the query"), (MINUS, "a part that is taken away")):
         for kind in KINDS:
-            value = part.get(kind, {"type": "string", "format": "binary"})  # any other is a file
+            file = {"type": "string", "format": "binary"}
             shown[prefix + kind] = {
                 "type": "array",
-                "items": value,
-                "description": f"{what}, of {kind}; the field may be repeated",
+                "items": _there(part[kind]) if kind in part else file,
+                "description": f"{what}; the field may be repeated",
             }
     shown[WEIGHT] = {
         "type": "array",

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from anybind.parts import KINDS
 from anybind.server.keys import new_key
 from anybind.server.settings import Settings
 
@@ -228,6 +229,8 @@ def test_a_form_has_the_fields_that_the_server_takes(
             names = set(form["properties"])
             assert not unknown & names
             assert all(field["description"] for field in form["properties"].values())
+            parts = [form["properties"][name]["items"] for name in KINDS]
+            assert not any("anyOf" in part for part in parts)  # null is no part of a form
             for name in names | unknown:
                 said = client.post(path, files={name: (None, "{")}).json().get("detail", "")
                 known = f"{name}: Extra inputs are not permitted" not in said
