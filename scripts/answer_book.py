@@ -5,7 +5,9 @@ digest of its prompt and the vector that was shown with it; whatever leads to th
 same medium without the cache, in several tables) is asked once, and a run that was stopped goes on
 where it was.
 
-On a CPU several processes of one thread each answer more in a second than one process of several.
+On a CPU several processes of one thread each answer as much as one process of as many threads (1.07
+times in a trial on two idle cores, 2026-11-30), and keep that up beside other work, where threads
+wait for one another.
 """
 
 import hashlib
