@@ -23,6 +23,8 @@ from .metrics import Metrics
 from .openai_responses import ChatCompletionChunk
 from .openai_schemas import ChatRequest, EmbeddingsRequest
 from .problems import ProblemModel, install
+from .refusals import Refusals
+from .rooms import Rooms
 from .routes import ask, clip_retrieval, embed, items, openai, operations, page, search
 from .routes.clip_retrieval import KnnRequest, MetadataRequest
 from .schemas import REFERENCE, AskRequest, EmbedRequest, SearchRequest
@@ -78,7 +80,9 @@ def create_app(settings: Settings, hub: Hub) -> FastAPI:
         app.include_router(routes.router)
     # FastAPI's documented way
     app.openapi = lambda: _openapi(app, keys=keys is not None)  # type: ignore[method-assign]
-    app.add_middleware(Edge, settings=settings, metrics=metrics, keys=keys)
+    rooms = Rooms(settings, metrics)
+    app.add_middleware(Edge, settings=settings, metrics=metrics, keys=keys, rooms=rooms)
+    app.state.refusals = Refusals(rooms, metrics, root_path=settings.root_path)
     return app
 
 

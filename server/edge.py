@@ -14,8 +14,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +25,7 @@ from .keys import Key, Keys, RateLimiter, Role
 from .logs import request_id_of
 from .metrics import Metrics
 from .problems import Problem, as_json, media_type_of, problem_of, route_path
+from .rooms import WORK, Rooms, Work, work_of
 from .settings import Settings
 
 Scope = MutableMapping[str, Any]  # ASGI's, https://asgi.readthedocs.io/en/stable/specs/www.html
@@ -39,7 +38,6 @@ access = logging.getLogger("anybind.access")
 
 OPEN = frozenset({"/", "/docs", "/redoc", "/openapi.json", "/healthz", "/readyz"})  # without a key
 OPEN_FOLDERS = ("/page/", "/static-offline-docs/")  # the files of these pages
-ITEMS = "/v1/items/"  # in front of what is asked of one item
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,64}")  # one that a client may choose
 LENGTH = re.compile(rb"[0-9]{1,18}")
 HEADERS = (
@@ -47,41 +45,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-site"),
 )
-
-
-class Work(StrEnum):
-    """What a request costs; each kind has room for a number of its own."""
-
-    SEARCH = "search"
-    ANSWER = "answer"
-    ITEM = "item"
-
-
-WORK: Mapping[str, Work] = {
-    "/v1/search": Work.SEARCH,
-    "/v1/embed": Work.SEARCH,
-    "/v1/embeddings": Work.SEARCH,
-    "/knn-service": Work.SEARCH,
-    "/metadata": Work.SEARCH,
-    "/v1/ask": Work.ANSWER,
-    "/v1/chat/completions": Work.ANSWER,
-}
-
-
-def work_of(method: str, path: str) -> Work | None:
-    """What a request to a route costs; ``None``: next to nothing."""
-    if method == "POST":
-        return WORK.get(path)
-    return Work.ITEM if path.startswith(ITEMS) else None
-
-
-@dataclass(eq=False)
-class Room:
-    """How many requests of a kind may be in work, and are."""
-
-    limit: int
-    taken: int = 0
-
+PLACE = "anybind.place"  # of a request's scope: whether the connection took a place for it already
 
 _NOBODY = Key(name="-", role=Role.USER)
 
@@ -94,28 +58,26 @@ class Edge:
         settings: Limits.
         metrics: Where requests are counted.
         keys: Who may ask; ``None``: everybody.
+        rooms: How many requests may be in work; by default as the settings say.
     """
 
-    def __init__(self, app: App, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:
+    def __init__(
+        self,
+        app: App,
+        settings: Settings,
+        metrics: Metrics,
+        keys: Keys | None,
+        rooms: Rooms | None = None,
+    ) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
         self._keys = keys
         self._limiter = RateLimiter(settings.rate, settings.burst) if settings.rate else None
-        self._rooms = {
-            Work.SEARCH: Room(settings.max_searches),
-            Work.ANSWER: Room(settings.max_answers),
-            Work.ITEM: Room(settings.max_items),
-        }
+        self._rooms = rooms or Rooms(settings, metrics)
         if (limiter := self._limiter) is not None:
             metrics.gauge("anybind_callers", "Whose rate is counted", lambda: len(limiter))
         self._browsers = Browsers(settings, keys=keys is not None)
-        metrics.gauges(
-            "anybind_in_work",
-            "Requests that are being answered",
-            "work",
-            lambda: {str(work): room.taken for work, room in self._rooms.items()},
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or turn it away."""
@@ -147,7 +109,7 @@ class Edge:
             await send(message)
 
         token = request_id_of.set(number)
-        begun = False
+        begun = bool(scope.pop(PLACE, False))
         try:
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 allowed, more = self._browsers.preflight(headers.get(b"origin"))
@@ -155,10 +117,12 @@ class Edge:
                 await answer({"type": "http.response.body", "body": b""})
                 return
             self._browsers.check(scope["method"], headers)
-            self._admit(scope, path, headers, work)
-            if room is not None:
+            if room is not None and not begun:
+                if room.full:
+                    raise room.refusal
                 room.taken += 1
                 begun = True
+            self._admit(scope, path, headers, work)
             await self._app(scope, self._bounded(receive), answer)
         except ClientDisconnect:  # in the middle of the body; there is nobody to tell
             pass
@@ -193,15 +157,9 @@ class Edge:
         """Turn a request away, if it must be.
 
         Raises:
-            Overloaded: Too much at once, or too often.
+            Overloaded: Too often.
             Problem: No key, or too large.
         """
-        room = None if work is None else self._rooms[work]
-        if room is not None and room.taken >= room.limit:
-            raise Overloaded(
-                f"{room.taken} requests of this kind are in work and {room.limit} may be; "
-                "try again soon"
-            )
         length = headers.get(b"content-length", b"0")
         if not LENGTH.fullmatch(length) or int(length) > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
@@ -277,12 +235,20 @@ def _too_slow(seconds: float) -> Problem:
     )
 
 
-async def _refuse(send: Send, problem: Problem, path: str, number: str) -> None:
+def refusal(
+    problem: Problem, path: str, number: str
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of an error that ends a request here."""
     body = as_json(problem, instance=path, request_id=number)
     headers = [
         (b"content-type", media_type_of(path).encode()),
         (b"content-length", str(len(body)).encode()),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]
+    return headers, body
+
+
+async def _refuse(send: Send, problem: Problem, path: str, number: str) -> None:
+    headers, body = refusal(problem, path, number)
     await send({"type": "http.response.start", "status": int(problem.status), "headers": headers})
     await send({"type": "http.response.body", "body": body})

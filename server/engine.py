@@ -5,6 +5,7 @@ and mixed, searched and answered in worker threads. Vectors of media that come a
 """
 
 import asyncio
+import gc
 import hashlib
 import importlib
 import logging
@@ -321,6 +322,7 @@ class Engine:
         for each in warming:
             await asyncio.wrap_future(each)
         await asyncio.to_thread(self.hub.load_language_model)
+        await asyncio.to_thread(_settle)
 
     async def reload(self, name: str | None = None) -> list[str]:
         """Swap to the newest generations, as :meth:`Hub.reload`; one reload at a time.
@@ -338,6 +340,8 @@ class Engine:
             if none and changed:
                 await self._warm(self.hub.get(changed[0]))
                 await asyncio.to_thread(self.hub.load_language_model)
+            if changed:
+                await asyncio.to_thread(_settle)
         if failed:
             reasons = "; ".join(
                 f"{each} could not be opened: {reason}" for each, reason in failed.items()
@@ -556,6 +560,14 @@ def _key(encoder: "Encoder", kind: str, value: str | bytes) -> bytes:
 async def _in(threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
     run = copy_context().run  # its log lines carry the number of this request
     return await asyncio.get_running_loop().run_in_executor(threads, run, work)
+
+
+def _settle() -> None:
+    """Tell the garbage collector that what is loaded stays. It would look at all of it again and
+    again while requests wait: a fifth of a second each time, once torch is imported."""
+    gc.unfreeze()  # what was swapped out may go
+    gc.collect()
+    gc.freeze()
 
 
 def _give_up(submitting: "asyncio.Future[Ticket]") -> None:

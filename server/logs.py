@@ -7,7 +7,7 @@ import time
 from contextvars import ContextVar
 
 request_id_of: ContextVar[str] = ContextVar("request_id_of", default="-")  # of this task or thread
-EXTRA = ("method", "path", "status", "ms", "key")  # fields of the access log
+EXTRA = ("method", "path", "status", "ms", "key", "n")  # fields of the access log
 
 
 class _Number(logging.Filter):

@@ -75,6 +75,18 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
+    def refusing(self, route: str, status: int, reason: str) -> Callable[[float], None]:
+        """What to call with the seconds of each request that is not begun; the quick way."""
+        requests, refused = self._requests.labels(route, str(status)), self._refused.labels(reason)
+        seconds = self._seconds.labels(route)
+
+        def count(took: float) -> None:
+            requests.inc()
+            refused.inc()
+            seconds.observe(took)
+
+        return count
+
     def refused(self, reason: str) -> None:
         """Count a request that was not begun."""
         self._refused.labels(reason).inc()

@@ -58,6 +58,20 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
+def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        http=app.state.refusals.protocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_seconds)),  # 0: for ever
+    )
+
+
 def run(folders: Mapping[str, Path], options: Mapping[str, object], settings: Settings) -> None:
     """Serve some indices until a signal comes.
 
@@ -75,15 +89,7 @@ def run(folders: Mapping[str, Path], options: Mapping[str, object], settings: Se
     host, port = listening.getsockname()[:2]
     hub = Hub(folders, Opener(**options))
     app = create_app(settings, hub)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_seconds)),  # 0: for ever
-    )
+    config = config_of(app, settings)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{port}{settings.root_path}/", file=sys.stderr, flush=True)
     for stop in (signal.SIGINT, signal.SIGTERM):

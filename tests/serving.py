@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from anybind.server.app import create_app
 from anybind.server.hub import Hub, Opener
+from anybind.server.serve import config_of
 from anybind.server.settings import Settings
 
 from .answering import write_own_adapter
@@ -58,11 +59,12 @@ def serving(
         ready: Wait until every part is loaded.
     """
     hub = Hub(folders, Opener(**(options or {})), answers=options is not None)
-    app = create_app(settings or Settings(decoders=1), hub)
+    settings = settings or Settings(decoders=1)
+    app = create_app(settings, hub)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         running = Running(url=f"http://127.0.0.1:{listening.getsockname()[1]}", app=app)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        server = uvicorn.Server(config_of(app, settings))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
