@@ -92,11 +92,17 @@ class Batcher(Generic[Item, Result]):
                 self._drop(ticket)
 
     def _begin(self) -> None:
-        """Start a batch, if the worker is free and something waits."""
-        if self._busy or not self._waiting:
-            return
-        self._busy = True
+        """Start a batch, if the worker is free and something waits: once whoever else is on the
+        point of asking has asked, as all are whose texts were encoded together."""
+        if not self._busy and self._waiting:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
         batch = self._take()
+        if not batch:  # whoever asked is gone
+            self._busy = False
+            return
         items = [ticket.items[place] for ticket, place in batch]
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._executor, self._outcomes, items)
@@ -112,7 +118,8 @@ class Batcher(Generic[Item, Result]):
             if ticket.taken < len(ticket.items):
                 self._waiting.append(ticket)
         self._n_waiting -= len(batch)
-        self._observe(len(batch))
+        if batch:
+            self._observe(len(batch))
         return batch
 
     def _outcomes(self, items: list[Item]) -> list[Result | Exception]:

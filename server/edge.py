@@ -10,7 +10,6 @@ import base64
 import logging
 import math
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from ..errors import Overloaded
 from .browsers import Browsers
 from .keys import Key, Keys, RateLimiter, Role
-from .logs import request_id_of
+from .logs import new_number, request_id_of
 from .metrics import Metrics
 from .problems import Problem, as_json, media_type_of, problem_of, route_path
 from .rooms import WORK, Rooms, Work, work_of
@@ -87,7 +86,7 @@ class Edge:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        number = given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        number = given.decode() if REQUEST_ID.fullmatch(given) else new_number()
         scope["request_id"] = number
         if self._settings.root_path:
             scope["root_path"] = self._settings.root_path
@@ -235,9 +234,7 @@ def _too_slow(seconds: float) -> Problem:
     )
 
 
-def refusal(
-    problem: Problem, path: str, number: str
-) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def refusal(problem: Problem, path: str, number: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of an error that ends a request here."""
     body = as_json(problem, instance=path, request_id=number)
     headers = [

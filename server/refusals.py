@@ -9,7 +9,6 @@ the client chose) goes the usual way, and is refused there.
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from .edge import HEADERS, PLACE, refusal
+from .logs import new_number
 from .metrics import Metrics
 from .problems import problem_of
 from .rooms import WORK, Room, Rooms
@@ -27,7 +27,6 @@ access = logging.getLogger("anybind.access")
 
 CLOSER = frozenset({b"origin", b"x-request-id", b"expect", b"upgrade"})  # headers to be looked at
 LOG_SECONDS = 1.0  # whose refusals are one line of the log
-NUMBER_BYTES = 8  # of a request's number
 CLOSE = b"connection: close\r\n"
 
 
@@ -44,10 +43,9 @@ class Route:
         self.room = room
         self._path = path
         problem = problem_of(room.refusal)
-        number = "0" * 2 * NUMBER_BYTES
+        number = new_number()
         headers, body = refusal(problem, path, number)
         self._status = int(problem.status)
-        self._first = STATUS_LINE[self._status]
         self._headers = b"".join(b"%s: %s\r\n" % each for each in (*headers, *HEADERS))
         self._body = body.split(number.encode())
         self._count = metrics.refusing(path, self._status, problem.kind)
@@ -55,7 +53,14 @@ class Route:
 
     def response(self, more: bytes, number: bytes) -> bytes:
         """All of a response, with more headers, and the number of the request."""
-        head = self._first, more, self._headers, b"x-request-id: ", number, b"\r\n\r\n"
+        head = (
+            STATUS_LINE[self._status],
+            more,
+            self._headers,
+            b"x-request-id: ",
+            number,
+            b"\r\n\r\n",
+        )
         return b"".join((*head, number.join(self._body)))
 
     def count(self, seconds: float) -> None:
@@ -83,10 +88,12 @@ class Refusals:
     """
 
     def __init__(self, rooms: Rooms, metrics: Metrics, *, root_path: str) -> None:
-        self.routes: dict[bytes, Route] = {}
-        for path, work in WORK.items():
-            route = Route(path, rooms[work], metrics)
-            self.routes |= {url.encode(): route for url in (path, f"{root_path}{path}")}
+        routes = {path: Route(path, rooms[work], metrics) for path, work in WORK.items()}
+        self.routes = {  # by the address that is asked for
+            f"{prefix}{path}".encode(): route
+            for path, route in routes.items()
+            for prefix in ("", root_path)
+        }
         self._general: list[tuple[bytes, bytes]] = []
         self._general_bytes = b""
 
@@ -96,6 +103,11 @@ class Refusals:
             self._general = headers
             self._general_bytes = b"".join(b"%s: %s\r\n" % each for each in headers)
         return self._general_bytes
+
+    def log(self) -> None:
+        """Say what the log has not heard of yet."""
+        for route in self.routes.values():
+            route.log()
 
     def protocol(self, *args: Any, **options: Any) -> "Connection":
         """A connection, made as uvicorn makes those of its own."""
@@ -174,8 +186,7 @@ class Connection(HttpToolsProtocol):
         started = time.perf_counter()
         keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         more = self._refusals.general(self.server_state.default_headers)
-        number = secrets.token_hex(NUMBER_BYTES).encode()
-        self.transport.write(route.response(more if keep else more + CLOSE, number))
+        self.transport.write(route.response(more if keep else more + CLOSE, new_number().encode()))
         if not keep:
             self.transport.close()
         self.on_response_complete()

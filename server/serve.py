@@ -120,6 +120,7 @@ async def _serve(server: uvicorn.Server, app: FastAPI, listening: socket.socket)
         loop.add_signal_handler(signal.SIGHUP, start_reload)
     with listening:
         await server.serve(sockets=[listening])
+    app.state.refusals.log()
 
 
 def _listen(settings: Settings) -> socket.socket:
