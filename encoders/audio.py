@@ -227,10 +227,13 @@ def _iter_container(file: BinaryIO, name: str) -> Iterator[tuple[Floats, int]]:
     with open_container(file, name) as container:
         if not container.streams.audio:
             raise MediaError(f"{name} has no sound")
-        resampler = av.AudioResampler(format="fltp")  # the same rate and layout, as planar floats
+        # The same rate and layout, as floats; interleaved, since PyAV reads planes of eight
+        # channels and beyond them whatever lies there.
+        resampler = av.AudioResampler(format="flt")
         for frame in container.decode(container.streams.audio[0]):
             for block in resampler.resample(frame):
-                yield block.to_ndarray().astype(np.float32, copy=False), block.sample_rate
+                samples = block.to_ndarray().reshape(-1, block.layout.nb_channels)
+                yield np.ascontiguousarray(samples.T, np.float32), block.sample_rate
 
 
 @cache

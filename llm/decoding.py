@@ -9,10 +9,11 @@ its prompt is read.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import signature
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache, LlamaForCausalLM
+from transformers import Cache, DynamicCache, LlamaForCausalLM, LlamaModel
 from transformers.cache_utils import DynamicLayer
 
 from .config import Generation
@@ -21,6 +22,8 @@ from .injection import Visual, seeing
 from .network import Network
 
 BLOCK = 256  # tokens by which the cache grows
+FORWARD = signature(LlamaModel.forward).parameters
+CACHE = "cache" if "cache" in FORWARD else "past_key_values"  # its older name
 
 
 class Finish(StrEnum):
@@ -170,8 +173,8 @@ class Decoder:
                 input_ids=tokens,
                 position_ids=places,
                 attention_mask=mask[:, None, None],
-                past_key_values=self._slots,
                 use_cache=True,
+                **{CACHE: self._slots},
             ).last_hidden_state
         self._draw(rows, hidden[:, 0])
         self.tidy()
@@ -254,7 +257,7 @@ class _Prompts:
         stop = width if n is None else min(width, start + max(1, n // len(self.rows)))
         with seeing(None if self.visual is None else self.visual.window(start, stop)):
             hidden = self._llama.model(
-                input_ids=self._tokens[:, start:stop], past_key_values=self.cache, use_cache=True
+                input_ids=self._tokens[:, start:stop], use_cache=True, **{CACHE: self.cache}
             ).last_hidden_state  # (rows, stop - start, dim)
         (ending,) = torch.nonzero((self._ends >= start) & (self._ends < stop), as_tuple=True)
         self.last[ending] = hidden[ending, self._ends[ending] - start]

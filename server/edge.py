@@ -44,7 +44,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-site"),
 )
-PLACE = "anybind.place"  # of a request's scope: whether the connection took a place for it already
+PLACE = "anybind.place"  # an extension of a scope: the connection took a place for it already
 
 _NOBODY = Key(name="-", role=Role.USER)
 
@@ -108,7 +108,7 @@ class Edge:
             await send(message)
 
         token = request_id_of.set(number)
-        begun = bool(scope.pop(PLACE, False))
+        begun = PLACE in scope.get("extensions", ())
         try:
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 allowed, more = self._browsers.preflight(headers.get(b"origin"))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -94,7 +95,7 @@ class Refusals:
             for path, route in routes.items()
             for prefix in ("", root_path)
         }
-        self._general: list[tuple[bytes, bytes]] = []
+        self._general: Sequence[tuple[bytes, bytes]] = ()
         self._general_bytes = b""
 
     def general(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -160,7 +161,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(route)
         else:
             route.room.taken += 1  # now: before the application is asked, hundreds may come
-            self.scope[PLACE] = True  # type: ignore[typeddict-unknown-key]
+            self.scope["extensions"] = {PLACE: {}}
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -176,7 +177,7 @@ class Connection(HttpToolsProtocol):
     def _is_plain(self) -> bool:
         """Whether nothing but room decides whether the application is asked at once."""
         return (
-            self.parser.get_method() == b"POST"
+            _of(self).get_method() == b"POST"
             and (self.cycle is None or self.cycle.response_complete)  # none is being answered
             and self.limit_concurrency is None
             and not any(name in CLOSER for name, _ in self.headers)
@@ -184,10 +185,17 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, route: Route) -> None:
         started = time.perf_counter()
-        keep = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        parser = _of(self)
+        keep = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         more = self._refusals.general(self.server_state.default_headers)
         self.transport.write(route.response(more if keep else more + CLOSE, new_number().encode()))
         if not keep:
             self.transport.close()
         self.on_response_complete()
         route.count(time.perf_counter() - started)
+
+
+def _of(connection: HttpToolsProtocol) -> httptools.HttpRequestParser:
+    """The parser, which is gone once the connection is lost."""
+    assert connection.parser is not None
+    return connection.parser

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import struct
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
@@ -322,6 +323,19 @@ def test_truncated_files_are_refused(format: str) -> None:
     content = FORMATS[format]
     with pytest.raises(MediaError, match="truncated|damaged"):
         AudioPreprocessor()(content[: len(content) // 2])
+
+
+def test_a_sound_of_many_channels_is_read_whole_by_ffmpeg_too() -> None:
+    """Found by fuzzing: of more than eight channels the planes were read from anywhere. A chunk of
+    peaks that is too short for them keeps soundfile out."""
+    samples = np.random.default_rng(0).uniform(-0.9, 0.9, (800, 33)).astype(np.float32)
+    head = struct.pack("<HHIIHH", 3, 33, 8000, 8000 * 4 * 33, 4 * 33, 32)  # of floats
+    chunks = {b"fmt ": head, b"PEAK": bytes(16), b"data": samples.tobytes()}
+    content = b"".join(name + struct.pack("<I", len(each)) + each for name, each in chunks.items())
+    content = b"RIFF" + struct.pack("<I", 4 + len(content)) + b"WAVE" + content
+    with pytest.raises(soundfile.LibsndfileError, match="PEAK"):
+        soundfile.read(io.BytesIO(content))
+    np.testing.assert_array_equal(load_sound(content).samples, samples.T)
 
 
 def test_a_streamed_wav_does_not_know_its_length() -> None:

@@ -19,6 +19,7 @@ from anybind.index.mixing import mix, mixing_of, shares
 from anybind.llm.adapter import fill as fill_network
 from anybind.llm.adapter import open_adapter
 from anybind.llm.config import AdapterConfig, BindConfig, Generation, Group, Phase
+from anybind.llm.decoding import CACHE
 from anybind.llm.generation import processors
 from anybind.llm.layouts import from_published
 from anybind.llm.model import LanguageModel, load_language_model
@@ -72,7 +73,7 @@ def steps(model: LanguageModel, prompt: list[int], vectors: Tensor, n: int) -> l
     llama, cache, found = model.base.llama, DynamicCache(config=model.base.llama.config), []
     with torch.inference_mode(), model.network.seeing(vectors):
         for tokens in [prompt, *([token] for token in STEPS[:n])]:
-            out = llama(input_ids=torch.tensor([tokens]), past_key_values=cache, use_cache=True)
+            out = llama(input_ids=torch.tensor([tokens]), use_cache=True, **{CACHE: cache})
             found.append(out.logits[:, -1].float())
     return found
 

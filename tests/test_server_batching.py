@@ -61,6 +61,32 @@ def test_a_lone_item_starts_at_once_and_those_that_come_meanwhile_go_together() 
     assert worker.batches == [[1], [2, 3, 4]]
 
 
+def test_those_that_ask_in_one_turn_of_the_loop_go_together() -> None:
+    """As searches do whose texts were encoded together; one that leaves meanwhile is left out."""
+
+    async def run() -> list[list[int] | BaseException]:
+        batches = batcher(worker)
+        asked = [asyncio.ensure_future(batches.submit([i])) for i in (1, 2, 3)]
+        await asyncio.sleep(0)  # they have asked, and nothing has begun
+        asked[0].cancel()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    worker = Worker()
+    left, *others = asyncio.run(run())
+    assert isinstance(left, asyncio.CancelledError) and others == [[4], [9]]
+    assert worker.batches in ([[1, 2, 3]], [[2, 3]])  # whichever came first, the turn or its end
+
+    async def nobody() -> list[int]:
+        batches = batcher(worker)
+        alone = asyncio.ensure_future(batches.submit([7]))
+        await asyncio.sleep(0)
+        alone.cancel()
+        await asyncio.gather(alone, return_exceptions=True)
+        return await batches.submit([8])
+
+    assert asyncio.run(nobody()) == [64]
+
+
 def test_results_keep_the_order_of_their_items_over_several_batches() -> None:
     worker = Worker()
     numbers = list(range(11))

@@ -3,6 +3,7 @@ by OpenAI's client."""
 
 import asyncio
 import base64
+import gc
 import http.client
 import json
 import shutil
@@ -474,6 +475,12 @@ def test_a_remembered_vector_holds_no_memory_but_its_own(world_index: Path) -> N
     (vectors,) = embedded(world_index, [[f"picture {i}" for i in range(9)]])
     holding = [vector if vector.base is None else vector.base for vector in vectors]
     assert [np.asarray(each).nbytes for each in holding] == [4 * DIM] * 9
+
+
+def test_what_is_loaded_is_not_looked_through_for_garbage_again(server: Running) -> None:
+    """A full collection would stop all requests for a fifth of a second; torch alone makes some
+    hundred thousand objects."""
+    assert gc.get_freeze_count() > 100_000
 
 
 # ------------------------------------------------------------------------------------------ room
