@@ -82,7 +82,8 @@ def create_app(settings: Settings, hub: Hub) -> FastAPI:
     app.openapi = lambda: _openapi(app, keys=keys is not None)  # type: ignore[method-assign]
     rooms = Rooms(settings, metrics)
     app.add_middleware(Edge, settings=settings, metrics=metrics, keys=keys, rooms=rooms)
-    app.state.refusals = Refusals(rooms, metrics, root_path=settings.root_path)
+    take = keys is None and not settings.rate
+    app.state.refusals = Refusals(rooms, metrics, root_path=settings.root_path, take=take)
     return app
 
 

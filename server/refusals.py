@@ -86,9 +86,15 @@ class Refusals:
         rooms: Of the server.
         metrics: Where refused requests are counted.
         root_path: A prefix that a proxy may put in front of a path.
+        take: Whether a connection takes the place of a request too, before the edge is asked:
+            hundreds may come in one turn of the event loop, and would all pass. Not where the edge
+            turns some away for another reason, as for want of a key: those should take nothing.
     """
 
-    def __init__(self, rooms: Rooms, metrics: Metrics, *, root_path: str) -> None:
+    def __init__(
+        self, rooms: Rooms, metrics: Metrics, *, root_path: str = "", take: bool = True
+    ) -> None:
+        self.take = take
         routes = {path: Route(path, rooms[work], metrics) for path, work in WORK.items()}
         self.routes = {  # by the address that is asked for
             f"{prefix}{path}".encode(): route
@@ -152,7 +158,7 @@ class Connection(HttpToolsProtocol):
         self._is_refused = False
 
     def on_headers_complete(self) -> None:
-        """Take a place for a request, or refuse it; one that is not plain is left to the edge."""
+        """Refuse a request that there is no room for; one that is not plain is left to the edge."""
         route = self._refusals.routes.get(self.url)
         if route is None or not self._is_plain():
             super().on_headers_complete()
@@ -160,8 +166,9 @@ class Connection(HttpToolsProtocol):
             self._is_refused = True
             self._refuse(route)
         else:
-            route.room.taken += 1  # now: before the application is asked, hundreds may come
-            self.scope["extensions"] = {PLACE: {}}
+            if self._refusals.take:
+                route.room.taken += 1
+                self.scope["extensions"] = {PLACE: {}}
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -8,11 +8,13 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import uvicorn
 
 from anybind.server.edge import Edge, Message, Receive, Scope, Send
+from anybind.server.keys import Keys, Role, new_key
 from anybind.server.metrics import Metrics
 from anybind.server.refusals import Refusals
 from anybind.server.rooms import WORK, Rooms, Work
@@ -96,16 +98,22 @@ class Wire:
             return await self.reader.read() == b""
 
 
-def run(work: Callable[[Served], Awaitable[None]], *, idle: int = 60, **settings: object) -> None:
+def run(
+    work: Callable[[Served], Awaitable[None]],
+    *,
+    idle: int = 60,
+    keys: Keys | None = None,
+    **settings: object,
+) -> None:
     """Do something with a server that has room for one search, if nothing else is said."""
 
     async def inside() -> None:
         given = Settings(**{"max_searches": 1, "max_answers": 1, **settings})  # type: ignore[arg-type]
         metrics, backend = Metrics(), Backend()
         rooms = Rooms(given, metrics)
-        refusals = Refusals(rooms, metrics, root_path=given.root_path)
+        refusals = Refusals(rooms, metrics, root_path=given.root_path, take=keys is None)
         config = uvicorn.Config(
-            Edge(backend, given, metrics, None, rooms),
+            Edge(backend, given, metrics, keys, rooms),
             http=refusals.protocol,  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
@@ -252,6 +260,30 @@ def test_places_are_given_back_whatever_becomes_of_a_request() -> None:
         await until(lambda: served.taken == 0)
 
     run(work, max_body_bytes=500)
+
+
+def test_who_has_no_key_takes_nobodys_place(tmp_path: Path) -> None:
+    """Fifty strangers in one turn of the event loop, and one with a key behind them."""
+    path = tmp_path / "keys.txt"
+    secret = new_key(path, "ann", Role.USER)
+
+    async def work(served: Served) -> None:
+        served.backend.gate.set()
+        wires = [await served.connect() for _ in range(51)]
+        for wire in wires[:-1]:
+            wire.send()
+        wires[-1].send(SEARCH, f"Authorization: Bearer {secret}", body=b"abc")
+        replies = await asyncio.gather(*(wire.receive() for wire in wires))
+        assert [status for status, _, _ in replies] == [401] * 50 + [200]
+        served.backend.gate.clear()
+        wires[-1].send(SEARCH, f"Authorization: Bearer {secret}")
+        await until(lambda: served.backend.n_in_work == 1)
+        wires[0].send()
+        assert (await wires[0].receive())[0] == 429  # no room, for whomever
+        served.backend.gate.set()
+        assert (await wires[-1].receive())[0] == 200
+
+    run(work, keys=Keys.load(path))
 
 
 def test_a_proxys_prefix_is_no_way_around() -> None:
