@@ -51,6 +51,16 @@ def set_nprobe(index: faiss.Index, nprobe: int) -> None:
         lists.nprobe = nprobe
 
 
+def rows_of(index: faiss.Index) -> faiss.IndexFlat | None:
+    """Where an index keeps its vectors as they were added, bit by bit; None where it holds codes.
+
+    Such an index gives out rows ten times as fast as they are gathered from shards: an exact one,
+    and a graph over one.
+    """
+    part = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    return part if isinstance(part, faiss.IndexFlat) else None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
     """Some of the vectors of an index, for searches among those alone."""

@@ -63,6 +63,7 @@ class Index:
         self._embeddings = embeddings
         self._catalog = catalog
         self._n_lists = faiss_index.n_lists(vectors)
+        self._rows = faiss_index.rows_of(vectors)
         at_most = FILTERS_BYTES // (np.dtype(np.int64).itemsize * max(1, len(embeddings)))
         self._selection = lru_cache(min(max(1, at_most), FILTERS_KEPT))(self._select)
 
@@ -242,7 +243,12 @@ class Index:
         Raises:
             UsageError: An id is outside the index.
         """
-        return self._embeddings.take(ids)
+        if self._rows is None:
+            return self._embeddings.take(ids)
+        wanted = np.asarray(ids, dtype=np.int64)
+        check_ids(wanted, len(self))
+        found: Vectors = self._rows.reconstruct_batch(wanted.ravel())
+        return found.reshape(*wanted.shape, self.dim)
 
     def rows(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> list[Row]:
         """What is known of some items, in the order asked for.

@@ -321,6 +321,27 @@ def with_faiss(folder: Path, factory: str) -> Index:
     )
 
 
+@pytest.mark.parametrize("kind", ["graph", "flat", "built"])
+def test_vectors_are_those_of_the_shards_wherever_they_are_read(
+    large: Path, small: Path, graph: Index, kind: str
+) -> None:
+    """Bit by bit, in any shape: out of a graph, a flat index, one that was built and mapped."""
+    folder = small if kind == "built" else large
+    index = {
+        "graph": graph,
+        "flat": with_faiss(large, "Flat"),
+        "built": Index.open(small),
+    }[kind]
+    shards = Embeddings(folder, index.manifest.shards, DIM)
+    ids = np.random.default_rng(0).integers(len(index), size=(7, 3))
+    np.testing.assert_array_equal(index.vectors(ids), shards.take(ids))
+    np.testing.assert_array_equal(index.vectors(5), shards.take(5))
+    assert index.vectors([]).shape == (0, DIM)
+    for outside in (-1, len(index)):
+        with pytest.raises(UsageError, match=f"asked for item {outside} of an index of"):
+            index.vectors([0, outside])
+
+
 def test_a_graph_that_leads_to_too_few_matches_is_passed_over(small: Path) -> None:
     """A graph of two links a vector; a matrix product over the half that matches."""
     index = with_faiss(small, "HNSW2")
