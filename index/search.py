@@ -244,11 +244,19 @@ class Index:
             UsageError: An id is outside the index.
         """
         if self._rows is None:
-            return self._embeddings.take(ids)
+            return self.stored(ids)
         wanted = np.asarray(ids, dtype=np.int64)
         check_ids(wanted, len(self))
         found: Vectors = self._rows.reconstruct_batch(wanted.ravel())
         return found.reshape(*wanted.shape, self.dim)
+
+    def stored(self, ids: npt.ArrayLike) -> Vectors:
+        """The same vectors out of the shards, whatever the index itself holds.
+
+        Raises:
+            UsageError: An id is outside the index.
+        """
+        return self._embeddings.take(ids)
 
     def rows(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> list[Row]:
         """What is known of some items, in the order asked for.

@@ -125,9 +125,9 @@ def _misalignments(index: Index) -> Iterator[str]:
     """Items whose vector, row or thumbnail belongs to another item."""
     rng = np.random.default_rng(SEED)
     items = rng.choice(len(index), min(SAMPLED_ITEMS, len(index)), replace=False)
-    vectors = index.vectors(items)
+    vectors = index.stored(items)  # of the shards, since the index itself is in question
     found = index.search(vectors, 1).ids[:, 0]
-    cosines = np.einsum("nd,nd->n", vectors, index.vectors(found))
+    cosines = np.einsum("nd,nd->n", vectors, index.stored(found))
     for item in items[cosines < SAME]:
         yield f"item {item}: searching with its vector finds another item"
     for item in items:
