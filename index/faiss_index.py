@@ -54,8 +54,8 @@ def set_nprobe(index: faiss.Index, nprobe: int) -> None:
 def rows_of(index: faiss.Index) -> faiss.IndexFlat | None:
     """Where an index keeps its vectors as they were added, bit by bit; None where it holds codes.
 
-    Such an index gives out rows ten times as fast as they are gathered from shards: an exact one,
-    and a graph over one.
+    Such an index, an exact one or a graph over one, gives out rows faster than they are gathered
+    from shards.
     """
     part = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
     return part if isinstance(part, faiss.IndexFlat) else None

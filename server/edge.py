@@ -116,12 +116,12 @@ class Edge:
                 await answer({"type": "http.response.body", "body": b""})
                 return
             self._browsers.check(scope["method"], headers)
+            if room is not None and not begun and room.full:
+                raise room.refusal
+            self._admit(scope, path, headers, work)
             if room is not None and not begun:
-                if room.full:
-                    raise room.refusal
                 room.taken += 1
                 begun = True
-            self._admit(scope, path, headers, work)
             await self._app(scope, self._bounded(receive), answer)
         except ClientDisconnect:  # in the middle of the body; there is nobody to tell
             pass
@@ -131,6 +131,9 @@ class Edge:
                 raise
             if isinstance(error, Overloaded):
                 self._metrics.refused(problem.kind)
+            if begun and room is not None:  # now: whoever does not read holds nobody up
+                room.taken -= 1
+                begun = False
             await _refuse(answer, problem, path, number)
         finally:
             if begun and room is not None:

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
@@ -116,9 +117,10 @@ class Refusals:
         for route in self.routes.values():
             route.log()
 
-    def protocol(self, *args: Any, **options: Any) -> "Connection":
-        """A connection, made as uvicorn makes those of its own."""
-        return Connection(self, *args, **options)
+    @property
+    def protocol(self) -> type[asyncio.Protocol]:
+        """What uvicorn calls for each connection, as it would a class of its own."""
+        return cast("type[asyncio.Protocol]", partial(Connection, self))
 
 
 class Connection(HttpToolsProtocol):

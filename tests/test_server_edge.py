@@ -162,6 +162,29 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
     assert not any(record.exc_info for record in caplog.records)
 
 
+def test_who_does_not_read_a_refusal_takes_no_place() -> None:
+    """Of the edge itself, or of the application: it is written to a client that takes nothing."""
+
+    async def work(edge: Edge, backend: Backend) -> None:
+        never = asyncio.Event()
+        scope = {"type": "http", "method": "POST", "path": "/v1/search"}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"x" * 11, "more_body": False}
+
+        async def send(message: Message) -> None:
+            await never.wait()
+
+        for headers in ([(b"content-length", b"11")], []):  # announced, or found while it is read
+            stuck = asyncio.ensure_future(edge({**scope, "headers": headers}, receive, send))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert (await ask(edge))[0] == 200 and not stuck.done()
+            stuck.cancel()
+
+    run(work, max_searches=1, max_body_bytes=10)
+
+
 def test_pictures_have_room_of_their_own() -> None:
     async def work(edge: Edge, backend: Backend) -> None:
         backend.gate.clear()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -26,7 +27,7 @@ PATIENCE = 20.0  # seconds
 
 @dataclass
 class Backend:
-    """Answers with the length of a body; ``/v1/search`` waits at a gate first."""
+    """Answers with the length of a body, once a gate is open."""
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     n_in_work: int = 0
@@ -103,18 +104,18 @@ def run(
     *,
     idle: int = 60,
     keys: Keys | None = None,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Do something with a server that has room for one search, if nothing else is said."""
 
     async def inside() -> None:
-        given = Settings(**{"max_searches": 1, "max_answers": 1, **settings})  # type: ignore[arg-type]
+        given = Settings(**{"max_searches": 1, "max_answers": 1, **settings})
         metrics, backend = Metrics(), Backend()
         rooms = Rooms(given, metrics)
         refusals = Refusals(rooms, metrics, root_path=given.root_path, take=keys is None)
         config = uvicorn.Config(
             Edge(backend, given, metrics, keys, rooms),
-            http=refusals.protocol,  # type: ignore[arg-type]
+            http=refusals.protocol,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -306,8 +307,10 @@ def test_a_refused_connection_that_falls_silent_is_closed() -> None:
         first = await occupied(served)
         for body in (b"", b"abc"):
             wire = await served.connect()
-            wire.send(SEARCH, f"Content-Length: {2 * len(body)}", body=body)
-            assert (await wire.receive())[0] == 429 and await wire.is_closed()
+            wire.send(SEARCH, f"Content-Length: {2 * len(body)}")
+            assert (await wire.receive())[0] == 429
+            wire.writer.write(body)
+            assert await wire.is_closed()
         served.backend.gate.set()
         assert (await first.receive())[0] == 200
 
