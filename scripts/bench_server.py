@@ -4,8 +4,9 @@ The server has one core, the load generator another. For searches by vector, tex
 for questions: the rate of 16 clients in a closed loop is its capacity; then requests arrive by a
 Poisson process at 0.5, 1, 2 and 4 times that. Latencies count from the arrival, and a quantile
 stands where there are answers beyond it: p99.9 from 1,000 on. The embedding cache is off, so that
-every text and picture is encoded. Then the rates of the text encoder by batch, and what of them and
-of the measured cost of HTTP is reached, with batches and without.
+every text and picture is encoded. Then what a refusal costs: the rate of 16 clients at a server
+that has one place. At last the rates of the text encoder by batch, and what of them and of the measured
+cost of HTTP is reached, with batches and without.
 
 A load has ``--requests`` requests, but lasts no longer than ``--seconds``, which cuts those that
 are slow to answer (pictures, questions) short; ``--seconds 0`` lets all of them arrive.
@@ -95,6 +96,8 @@ def main() -> None:
                 found = asyncio.run(open_loop(requests, rate=rate, n=n, seed=SEED))
                 table.show(kind, f"{load:g} x capacity", rate, found, of=closed.rate)
     print(f"\n{where}, {date}")
+    if "vector" in capacities:
+        table.add("refusals", refusals(capacities["vector"], index, port, cores, options))
     if {"vector", "text"} <= set(capacities):
         table.add("text", text_batches(capacities, index, port, cores, options))
 
@@ -134,6 +137,22 @@ class Table:
         if self.out is not None:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self.out.write_text(json.dumps(self.facts, indent=1) + "\n")
+
+
+def refusals(
+    capacity: float, index: Path, port: int, cores: Sequence[int], options: list[str]
+) -> dict[str, float]:
+    """How many searches are refused a second, and what one costs beside one that is answered."""
+    requests = Requests(host=HOST, port=port, messages=messages_of("vector", 1))
+    with served(index, port, cores[0], [*options, "--max-searches=1"]):
+        asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=2))
+        found = asyncio.run(closed_loop(requests, n_clients=N_CLIENTS, seconds=5))
+    refused, answered = found.statuses[429] / found.seconds, found.rate
+    print(
+        f"\nrefusals: {refused:.0f}/s beside {answered:.0f} answers/s, {1e6 / refused:.0f} us each "
+        f"at most; a search by vector takes {1e6 / capacity:.0f}"
+    )
+    return {"refused_per_s": refused, "answered_per_s": answered}
 
 
 def text_batches(
