@@ -5,7 +5,7 @@ for questions: the rate of 16 clients in a closed loop is its capacity; then req
 Poisson process at 0.5, 1, 2 and 4 times that. Latencies count from the arrival, and a quantile
 stands where there are answers beyond it: p99.9 from 1,000 on. The embedding cache is off, so that
 every text and picture is encoded. Then what a refusal costs: the rate of 16 clients at a server
-that has one place. At last the rates of the text encoder by batch, and what of them and of the measured
+with one place. At last the rates of the text encoder by batch, and what of them and of the measured
 cost of HTTP is reached, with batches and without.
 
 A load has ``--requests`` requests, but lasts no longer than ``--seconds``, which cuts those that
