@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 DPI = 130
 COLUMNS = 4  # panels in a row
+GREY = "#7a7a7e"
 # Okabe and Ito's palette, which the colour-blind tell apart.
 COLOUR_OF_K = ("#56B4E9", "#0072B2", "#009E73", "#D55E00")  # in the order of k
-COLOUR_OF_WAY = ("#7a7a7e", "#0072B2", "#E69F00", "#CC79A7")  # in the order of the ways
+COLOUR_OF_WAY = (GREY, "#0072B2", "#E69F00", "#CC79A7")  # in the order of the ways
 LINE_OF = {Weighting.SOFTMAX: "-", Weighting.LINEAR: "--"}
+MARKER_OF = {Weighting.SOFTMAX: "o", Weighting.LINEAR: "s"}
 CONCEPTS = {"the picture's": "#0072B2", "the sound's": "#D55E00", "both": "#009E73"}
 
 
@@ -43,7 +45,7 @@ def plot_grid(panels: Mapping[str, Panel], out: Path, *, title: str) -> None:
     axes = figure.subplots(n_rows, COLUMNS, sharex=True, squeeze=False).flatten()
     for panel, (medium, found) in zip(axes, panels.items(), strict=False):
         panel.axhspan(found.naive.low, found.naive.high, color="#9a9a9e", alpha=0.2, linewidth=0)
-        panel.axhline(found.naive.value, color="#7a7a7e", linewidth=1, label="naive, 95 %")
+        panel.axhline(found.naive.value, color=GREY, linewidth=1, label="naive, 95 %")
         ks = sorted({setting.k for setting in found.cached})
         for weighting, line in LINE_OF.items():
             for k, colour in zip(ks, COLOUR_OF_K, strict=False):
@@ -61,18 +63,22 @@ def plot_grid(panels: Mapping[str, Panel], out: Path, *, title: str) -> None:
                 [top.alpha],
                 [tried[top].value],
                 yerr=(low, high),
-                fmt="o" if weighting == Weighting.SOFTMAX else "s",
+                fmt=MARKER_OF[weighting],
                 color=COLOUR_OF_K[ks.index(top.k)],
                 markersize=4,
                 capsize=3,
-                label=f"best {weighting}, 95 %",
             )
         panel.set_title(medium, loc="left", color=INK, fontsize=11)
         _plain(panel)
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     lines, labels = axes[0].get_legend_handles_labels()
-    axes[len(panels)].legend(lines, labels, frameon=False, loc="center left", fontsize=10)
+    legend = axes[len(panels)]
+    for weighting, marker in MARKER_OF.items():  # grey: they have the colour of their k
+        bar = legend.errorbar([], [], yerr=[], fmt=marker, color=GREY, markersize=4, capsize=3)
+        lines.append(bar)
+        labels.append(f"best {weighting}, 95 %")
+    legend.legend(lines, labels, frameon=False, loc="center left", fontsize=10)
     figure.supxlabel("α, the share taken from the index", color=FAINT, fontsize=10)
     _save(figure, out, title)
 

@@ -78,7 +78,12 @@ def main() -> None:
     add = parser.add_argument
     add("--base", type=Path, default=MINI, help="folder of the language model")
     add("--adapter", type=Path, default=MINI / "adapter.safetensors")
-    add("--linear-adapter", type=Path, help="one with a linear projection as its bind network")
+    add(
+        "--linear-adapter",
+        type=Path,
+        help="one with a linear projection as its bind network (default: linear.safetensors\n"
+        "beside --adapter, if it is there)",
+    )
     add("--precision", choices=["auto", *PRECISIONS], default="auto", help="of the language model")
     add("--batch", type=int, default=64, help="prompts answered at once")
     on_gpu = torch.cuda.is_available()
@@ -97,10 +102,14 @@ def main() -> None:
     if min(args.queries, args.validation, args.few) < LEAST:
         parser.error(f"give at least {LEAST} scenes to --queries, --validation and --few")
 
+    beside: Path = args.adapter.with_name("linear.safetensors")
+    linear_adapter: Path | None = args.linear_adapter or (beside if beside.exists() else None)
     encoder = load_encoder(args.encoder)
+    print("# What the cache does to answers: all tables\n")
+    print("Printed by `scripts/evaluate_cache.py`; what it finds is told in [the cache](cache.md).")
     print(
         f"{encoder.name}, {args.base.name}: {args.queries:,} unseen scenes, {args.images:,} unseen "
-        f"images, {args.validation:,} validation scenes, seed {args.seed}"
+        f"images, {args.validation:,} validation scenes, seed {args.seed}."
     )
     open_book = partial(
         AnswerBook,
@@ -123,7 +132,7 @@ def main() -> None:
             seed=args.seed,
             cache=args.cache,
         )
-        plan(evaluation, args.pairs, linear=args.linear_adapter is not None)
+        plan(evaluation, args.pairs, linear=linear_adapter is not None)
         tables["naive"] = naive(evaluation)
         show("Without the cache", tables["naive"])
         if book.made:
@@ -151,8 +160,8 @@ def main() -> None:
         show("What the cache does to the vectors", tables["why"], note=True)
         tables["contents"] = contents(evaluation)
         show("What is in the cache", tables["contents"], note=True)
-        if args.linear_adapter:
-            with open_book(args.linear_adapter) as linear:
+        if linear_adapter:
+            with open_book(linear_adapter) as linear:
                 tables["projection"] = projection(evaluation, linear)
             show("Bind network and linear projection", tables["projection"], note=True)
         tables["mixtures"] = mixed = mixtures(evaluation, args.pairs)
@@ -697,9 +706,10 @@ def show(title: str, rows: Table, first: str = "medium", *, note: bool = False) 
     if not rows:
         return
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    print(f"\n## {title}")
     if note:
-        title += ". The cache is forced on images and videos, which the product shows as they are"
-    print(f"\n{title}\n\n| {first} | {' | '.join(columns)} |")
+        print("\nThe cache is forced on images and videos, which the product shows as they are.")
+    print(f"\n| {first} | {' | '.join(columns)} |")
     print(f"| --- |{' --- |' * len(columns)}")
     for name, row in rows.items():
         print(f"| {name} | {' | '.join(cell(row.get(column)) for column in columns)} |", flush=True)
