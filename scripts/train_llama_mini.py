@@ -191,10 +191,13 @@ def main() -> None:
     reading = Reading(seed=args.seed, precision=args.precision)
     reading = replace(reading, n_samples=int(reading.n_samples * args.share))
     stages = [replace(stage, n_samples=int(stage.n_samples * args.share)) for stage in STAGES]
+    linear = [stage for stage in stages if args.linear and stage.name != "chat"]
     amounts = Amounts().scaled(args.share)
     processes = PartialState(cpu=on_cpu(args.device), timeout=PATIENCE)
     if processes.is_main_process:
-        print_plan(args.out, reading, amounts, stages)
+        folders = {stage.name: stage for stage in stages}
+        folders |= {f"{LINEAR}/{stage.name}": stage for stage in linear}
+        print_plan(args.out, reading, amounts, folders)
     if args.plan:
         return
     args.out.mkdir(parents=True, exist_ok=True)
@@ -202,9 +205,7 @@ def main() -> None:
         base = train_base(reading, args.out, args.device)
         write_stage_data(args.out / "data", amounts)
     train_stages(base, stages, args.out, args)
-    if args.linear:
-        short = [stage for stage in stages if stage.name != "chat"]
-        train_stages(base, short, args.out / LINEAR, args, n_blocks=0)
+    train_stages(base, linear, args.out / LINEAR, args, n_blocks=0)
     if not processes.is_main_process:
         return
     if args.export:
@@ -212,8 +213,8 @@ def main() -> None:
     print(checked(base, args.out, max(FEWEST_CHECKED, int(CHECKED * args.share))))
 
 
-def print_plan(out: Path, reading: Reading, amounts: Amounts, stages: Sequence[Stage]) -> None:
-    """Say what is trained in which steps, and what of it is done already."""
+def print_plan(out: Path, reading: Reading, amounts: Amounts, stages: Mapping[str, Stage]) -> None:
+    """Say what is trained in which steps, and what of it is done already; stages by folder."""
     n_tokens = reading.n_samples * CONTEXT / 1e6
     rows = [
         (
@@ -231,15 +232,15 @@ def print_plan(out: Path, reading: Reading, amounts: Amounts, stages: Sequence[S
     ]
     rows += [
         (
-            stage.name,
-            (out / stage.name / "adapter.json").exists(),
+            folder,
+            (out / folder / "adapter.json").exists(),
             f"{stage.steps:,} steps of {stage.batch} records",
             f"{stage.phase}, lr {stage.lr:g}",
         )
-        for stage in stages
+        for folder, stage in stages.items()
     ]
     for name, done, how_much, how in rows:
-        print(f"{name:14}{'done' if done else 'to do':8}{how_much:30}{how}", file=sys.stderr)
+        print(f"{name:22}{'done' if done else 'to do':8}{how_much:30}{how}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------ the base

@@ -54,7 +54,7 @@ def model() -> LanguageModel:
 def test_files_are_small_and_whole() -> None:
     assert (MINI / "LICENSE").exists()
     weights = sorted(MINI.glob("*.safetensors"))
-    assert [path.stem for path in weights] == ["adapter", "chat", "model"]
+    assert [path.stem for path in weights] == ["adapter", "chat", "linear", "model"]
     for path in weights:
         assert path.stat().st_size < MOST_BYTES
 
@@ -69,7 +69,7 @@ def test_captions_name_what_a_picture_shows(
     assert np.mean(named) > 0.8 and np.mean(coloured) > 0.5
 
 
-@pytest.mark.parametrize("name", ["adapter", "chat"])
+@pytest.mark.parametrize("name", ["adapter", "chat", "linear"])
 def test_questions_are_answered_by_looking(
     name: str, scenes: Sequence[Scene], seen: Vectors
 ) -> None:
