@@ -25,6 +25,7 @@ from answer_book import BOOKS, AnswerBook
 from cache_plots import Panel, plot_grid, plot_mixtures, plot_test
 from examination import (
     CARRIED,
+    UNCOUNTED,
     Column,
     Measure,
     Task,
@@ -154,6 +155,8 @@ def main() -> None:
         claimed = claim(evaluation, chosen)
         tables["test"] = claim_rows(claimed, args.seed)
         show("Test scenes, settings chosen on validation scenes", tables["test"], note=True)
+        tables["kinds"] = kinds(claimed, args.seed)
+        show("The same by kind of question", tables["kinds"], note=True)
         tables["probe"] = probed(evaluation)
         show("A linear probe instead of the language model", tables["probe"], note=True)
         tables["why"] = why(evaluation)
@@ -343,12 +346,7 @@ def naive_row(marks: Marks, modality: Modality, seed: int) -> dict[str, Cell]:
         "caption: category": weights_of(modality, Measure.CAPTION_CATEGORY),
         "caption: colour": weights_of(modality, Measure.CAPTION_COLOUR),
         "answers": weights_of(modality, Measure.ANSWERS),
-        "category": only(Column.CATEGORY),
-        "colour": only(Column.COLOUR),
-        "place": only(Column.PLACE),
-        "yes/no": (only(Column.YES) + only(Column.NO)) / 2,
-        "count": only(Column.COUNT),
-        "relation": only(Column.RELATION),
+        **KINDS,
     }
     return {name: known(marks, of, seed) for name, of in weights.items()}
 
@@ -372,6 +370,16 @@ def only(of: Column) -> Marks:
     """The weights of the share of one column."""
     weights: Marks = np.eye(len(Column))[of]
     return weights
+
+
+KINDS: Mapping[str, Marks] = {  # of questions
+    "category": only(Column.CATEGORY),
+    "colour": only(Column.COLOUR),
+    "place": only(Column.PLACE),
+    "yes/no": (only(Column.YES) + only(Column.NO)) / 2,
+    "count": only(Column.COUNT),
+    "relation": only(Column.RELATION),
+}
 
 
 def known(marks: Marks, weights: Marks, seed: int) -> Estimate | None:
@@ -500,6 +508,19 @@ def claim_rows(claimed: Claimed, seed: int) -> Rows:
             row["gain"] = None if way is NAIVE else difference(after, before, weights, seed=seed)
             rows[f"{modality}, {way.name}"] = row
     return rows
+
+
+def kinds(claimed: Claimed, seed: int) -> Rows:
+    """What is right by kind of question; count and relation are not asked here."""
+    return {
+        f"{modality}, {way.name}": {
+            kind: known(marks, weights, seed)
+            for kind, weights in KINDS.items()
+            if kind not in UNCOUNTED
+        }
+        for modality, ways in claimed.items()
+        for way, marks in ways.items()
+    }
 
 
 def told(setting: Setting) -> str:
