@@ -73,12 +73,12 @@ def plot_grid(panels: Mapping[str, Panel], out: Path, *, title: str) -> None:
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     lines, labels = axes[0].get_legend_handles_labels()
-    legend = axes[len(panels)]
+    spare = axes[len(panels)]
     for weighting, marker in MARKER_OF.items():  # grey: they have the colour of their k
-        bar = legend.errorbar([], [], yerr=[], fmt=marker, color=GREY, markersize=4, capsize=3)
+        bar = spare.errorbar([], [], yerr=[], fmt=marker, color=GREY, markersize=4, capsize=3)
         lines.append(bar)
         labels.append(f"best {weighting}, 95 %")
-    legend.legend(lines, labels, frameon=False, loc="center left", fontsize=10)
+    spare.legend(lines, labels, frameon=False, loc="center left", fontsize=10)
     figure.supxlabel("α, the share taken from the index", color=FAINT, fontsize=10)
     _save(figure, out, title)
 

@@ -59,6 +59,19 @@ def test_the_best_setting_has_the_most_right_and_then_the_least_share() -> None:
     assert evaluate_cache.best(tried, Modality.AUDIO, Weighting.SOFTMAX) == few
 
 
+def test_kinds_of_questions_are_counted_apart() -> None:
+    """By hand: 5 and 1 of ten claims are 0.3; a sound is asked for no colour, a caption is none."""
+    sound = marked(CAPTION_CATEGORY=(10, 10), CATEGORY=(7, 10), YES=(5, 10), NO=(1, 10))
+    way = evaluate_cache.Way("default", Cache())
+    rows = evaluate_cache.kinds({Modality.AUDIO: {evaluate_cache.NAIVE: sound, way: sound}}, 0)
+    assert list(rows) == ["audio, naive", "audio, default"]
+    for row in rows.values():
+        assert list(row) == ["category", "colour", "place", "yes/no"]
+        assert row["category"].value == pytest.approx(0.7)
+        assert row["yes/no"].value == pytest.approx(0.3)
+        assert row["colour"] is None and row["place"] is None
+
+
 class Oracle:
     """In place of an answer book: a vector is a scene's place and whether it is told rightly."""
 
